@@ -1,0 +1,300 @@
+// Package config reads the service's configuration from the environment.
+//
+// The variables are the same in every way of running it. They are documented
+// at the fields of [Config]. Durations are in the form of time.ParseDuration.
+// An empty variable counts as not set. A bad value is an error of one line that
+// names the variable, the value and what is allowed.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/tlogistry/tlogistry/internal/ociref"
+)
+
+// The transparency logs that TLOG can name.
+const (
+	Rekor = "rekor"
+	Local = "local"
+)
+
+// A Config is a valid configuration.
+type Config struct {
+	// PORT: where to listen, 1 to 65535. Default 8080.
+	Port string
+	// HOST: the address to listen on. Default 127.0.0.1; every address, which
+	// is the empty string, where K_SERVICE is set, as on Cloud Run.
+	// LOCAL_ONLY=true means 127.0.0.1, as in Functions Framework samples.
+	Host string
+
+	// TLOG: which log, "rekor" or "local". Default rekor where K_SERVICE,
+	// GCE_METADATA_HOST or REKOR_URL is set, else local. Nothing is probed.
+	Log string
+	// REKOR_URL: Rekor v1. Default https://rekor.sigstore.dev.
+	RekorURL *url.URL
+	// FULCIO_URL: Fulcio. Default https://fulcio.sigstore.dev.
+	FulcioURL *url.URL
+	// REKOR_TIMEOUT, FULCIO_TIMEOUT: each call's limit, above zero. Default 1m.
+	RekorTimeout, FulcioTimeout time.Duration
+	// REKOR_SETTLE: least time between the answer to a write and the confirming
+	// look-up, zero or more. Default 250ms.
+	RekorSettle time.Duration
+	// AUDIENCE: audience of the identity token. Default sigstore.
+	Audience string
+	// TRUSTED_ROOT: path of a trusted_root.json. Default: trust comes from TUF.
+	TrustedRoot string
+	// TUF_URL: TUF repository. Default: Sigstore's public-good repository.
+	TUFURL string
+	// TUF_ROOT: path of the repository's initial root.json. Default: Sigstore's,
+	// which is embedded. Needed when TUF_URL is set.
+	TUFRoot string
+	// IDENTITY: whose records count. Default: the metadata server's service account.
+	Identity string
+	// IDENTITY_ISSUER: issuer in the certificate. Default https://accounts.google.com.
+	IdentityIssuer string
+	// TLOG_DIR: the embedded log's directory. Default: tlogistry under the
+	// user's data directory (XDG_DATA_HOME, else .local/share in HOME).
+	LogDir string
+
+	// UPSTREAMS: registry=base URL, comma-separated: reach a registry somewhere
+	// else, for example docker.io=http://localhost:5000. Default: none.
+	Upstreams map[string]*url.URL
+	// UPSTREAM_TIMEOUT: limit of a manifest exchange; for streamed blobs, of a
+	// stall. Above zero. Default 30s.
+	UpstreamTimeout time.Duration
+	// ALLOW: patterns of repositories that may be pulled, comma-separated, in
+	// the names that users type, such as docker.io/library/* or ghcr.io/acme/**.
+	// Default: every repository.
+	Allow []ociref.Pattern
+}
+
+// Load reads the configuration through getenv, which is os.Getenv outside tests.
+func Load(getenv func(string) string) (Config, error) {
+	r := reader{getenv: getenv}
+	c := Config{
+		Port:            r.port("PORT", "8080"),
+		Host:            r.host(),
+		Log:             r.log(),
+		RekorURL:        r.url("REKOR_URL", "https://rekor.sigstore.dev"),
+		FulcioURL:       r.url("FULCIO_URL", "https://fulcio.sigstore.dev"),
+		RekorTimeout:    r.duration("REKOR_TIMEOUT", time.Minute, 1),
+		FulcioTimeout:   r.duration("FULCIO_TIMEOUT", time.Minute, 1),
+		RekorSettle:     r.duration("REKOR_SETTLE", 250*time.Millisecond, 0),
+		Audience:        r.text("AUDIENCE", "sigstore"),
+		TrustedRoot:     r.file("TRUSTED_ROOT"),
+		TUFRoot:         r.file("TUF_ROOT"),
+		Identity:        r.text("IDENTITY", ""),
+		IdentityIssuer:  r.text("IDENTITY_ISSUER", "https://accounts.google.com"),
+		Upstreams:       r.upstreams(),
+		UpstreamTimeout: r.duration("UPSTREAM_TIMEOUT", 30*time.Second, 1),
+		Allow:           r.allow(),
+	}
+	if u := r.text("TUF_URL", ""); u != "" {
+		c.TUFURL = r.url("TUF_URL", "").String()
+		if c.TUFRoot == "" {
+			r.bad("TUF_ROOT", "", "the path of the initial root.json of TUF_URL")
+		}
+	}
+	c.LogDir = r.logDir(c.Log)
+	return c, r.err
+}
+
+// A reader reads variables and keeps the first error.
+type reader struct {
+	getenv func(string) string
+	err    error
+}
+
+func (r *reader) bad(name, value, want string) {
+	if r.err == nil {
+		r.err = fmt.Errorf("%s=%q: want %s", name, value, want)
+	}
+}
+
+func (r *reader) text(name, or string) string {
+	v := r.getenv(name)
+	if v == "" {
+		return or
+	}
+	if strings.ContainsFunc(v, func(c rune) bool { return c <= ' ' || c == 0x7f }) {
+		r.bad(name, v, "a value without white space and control characters")
+	}
+	return v
+}
+
+func (r *reader) port(name, or string) string {
+	v := r.text(name, or)
+	if n, err := strconv.ParseUint(v, 10, 16); err != nil || n == 0 || strconv.FormatUint(n, 10) != v {
+		r.bad(name, v, "a port from 1 to 65535")
+	}
+	return v
+}
+
+func (r *reader) host() string {
+	const loopback = "127.0.0.1"
+	switch v := r.getenv("LOCAL_ONLY"); v {
+	case "true":
+		return loopback
+	case "", "false":
+	default:
+		r.bad("LOCAL_ONLY", v, "true or false")
+	}
+	or := loopback
+	if r.getenv("K_SERVICE") != "" {
+		or = ""
+	}
+	v := r.text("HOST", or)
+	if v != "" && v != "localhost" && net.ParseIP(v) == nil {
+		r.bad("HOST", v, "an IP address or localhost")
+	}
+	return v
+}
+
+func (r *reader) log() string {
+	v := r.getenv("TLOG")
+	switch v {
+	case Rekor, Local:
+		return v
+	case "":
+	default:
+		r.bad("TLOG", v, "rekor or local")
+	}
+	for _, name := range []string{"K_SERVICE", "GCE_METADATA_HOST", "REKOR_URL"} {
+		if r.getenv(name) != "" {
+			return Rekor
+		}
+	}
+	return Local
+}
+
+func (r *reader) url(name, or string) *url.URL {
+	v := r.text(name, or)
+	u, err := baseURL(v)
+	if err != nil {
+		r.bad(name, v, "an http or https address, "+err.Error())
+		return nil
+	}
+	return u
+}
+
+// baseURL parses an address that paths are appended to.
+func baseURL(s string) (*url.URL, error) {
+	u, err := url.Parse(s)
+	switch {
+	case err != nil:
+		return nil, errors.New("well-formed")
+	case u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.Opaque != "":
+		return nil, errors.New("such as https://host")
+	case u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
+		return nil, errors.New("without user, query and fragment")
+	}
+	u.Path = strings.TrimRight(u.Path, "/")
+	u.RawPath = ""
+	return u, nil
+}
+
+func (r *reader) duration(name string, or, least time.Duration) time.Duration {
+	v := r.getenv(name)
+	if v == "" {
+		return or
+	}
+	d, err := time.ParseDuration(v)
+	if err != nil || d < least {
+		want := "a duration above zero such as 30s"
+		if least == 0 {
+			want = "a duration of zero or more such as 250ms"
+		}
+		r.bad(name, v, want)
+	}
+	return d
+}
+
+// file checks that a file can be read, so that a wrong path stops the start
+// and not the first pull.
+func (r *reader) file(name string) string {
+	v := r.getenv(name)
+	if v == "" {
+		return ""
+	}
+	f, err := os.Open(v)
+	if err != nil {
+		r.bad(name, v, "the path of a file that can be read")
+		return v
+	}
+	defer f.Close()
+	if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() {
+		r.bad(name, v, "the path of a regular file")
+	}
+	return v
+}
+
+func (r *reader) upstreams() map[string]*url.URL {
+	const name, want = "UPSTREAMS", "registry=base URL, comma-separated, such as docker.io=http://localhost:5000"
+	m := make(map[string]*url.URL)
+	for _, pair := range split(r.getenv(name)) {
+		host, base, ok := strings.Cut(pair, "=")
+		registry, err := ociref.Registry(host)
+		u, uerr := baseURL(base)
+		if !ok || err != nil || uerr != nil {
+			r.bad(name, pair, want)
+			return nil
+		}
+		if _, twice := m[registry]; twice {
+			r.bad(name, pair, "each registry once")
+			return nil
+		}
+		m[registry] = u
+	}
+	return m
+}
+
+func (r *reader) allow() []ociref.Pattern {
+	var patterns []ociref.Pattern
+	v := r.getenv("ALLOW")
+	for _, s := range split(v) {
+		p, err := ociref.ParsePattern(s)
+		if err != nil {
+			r.bad("ALLOW", s, "comma-separated patterns such as docker.io/library/* or ghcr.io/acme/**: "+err.Error())
+			return nil
+		}
+		patterns = append(patterns, p)
+	}
+	if v != "" && len(patterns) == 0 {
+		r.bad("ALLOW", v, "at least one pattern")
+	}
+	return patterns
+}
+
+func (r *reader) logDir(log string) string {
+	if dir := r.getenv("TLOG_DIR"); dir != "" {
+		return dir
+	}
+	if dir := r.getenv("XDG_DATA_HOME"); dir != "" {
+		return filepath.Join(dir, "tlogistry")
+	}
+	if home := r.getenv("HOME"); home != "" {
+		return filepath.Join(home, ".local", "share", "tlogistry")
+	}
+	if log == Local {
+		r.bad("TLOG_DIR", "", "a directory, as neither XDG_DATA_HOME nor HOME is set")
+	}
+	return ""
+}
+
+func split(s string) []string {
+	var parts []string
+	for part := range strings.SplitSeq(s, ",") {
+		if part = strings.TrimSpace(part); part != "" {
+			parts = append(parts, part)
+		}
+	}
+	return parts
+}

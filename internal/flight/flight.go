@@ -1,0 +1,77 @@
+// Package flight lets callers share one call: while it is under way, others
+// with the same key wait for its result instead of making their own.
+//
+// It adds two things to golang.org/x/sync/singleflight, which it wraps. A
+// caller that gives up ends neither the call nor the wait of the others. And a
+// group knows when all of its calls have ended, so that its owner can wait for
+// them.
+package flight
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+)
+
+// ErrClosed is returned for calls on a closed group.
+var ErrClosed = errors.New("shutting down")
+
+// A Group shares calls whose result is a T. It is safe for concurrent use.
+type Group[T any] struct {
+	limit time.Duration
+	group singleflight.Group
+
+	mu     sync.Mutex // guards closed and calls.Add against Close
+	closed bool
+	calls  sync.WaitGroup
+}
+
+// NewGroup returns a group whose calls may each take limit at most.
+func NewGroup[T any](limit time.Duration) *Group[T] {
+	return &Group[T]{limit: limit}
+}
+
+// Do returns the result of the call under way for key, or of fn if there is
+// none. The context of fn has the values of ctx and the group's limit, but not
+// the end of ctx. Do returns early when ctx ends.
+func (g *Group[T]) Do(ctx context.Context, key string, fn func(context.Context) (T, error)) (T, error) {
+	var zero T
+	g.mu.Lock()
+	if g.closed {
+		g.mu.Unlock()
+		return zero, ErrClosed
+	}
+	g.calls.Add(1)
+	g.mu.Unlock()
+	c := g.group.DoChan(key, func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), g.limit)
+		defer cancel()
+		return fn(ctx)
+	})
+	// The goroutine ends with the call, which the limit bounds.
+	done := make(chan singleflight.Result, 1)
+	go func() {
+		defer g.calls.Done()
+		done <- <-c
+	}()
+	select {
+	case r := <-done:
+		if r.Err != nil {
+			return zero, r.Err
+		}
+		return r.Val.(T), nil
+	case <-ctx.Done():
+		return zero, ctx.Err()
+	}
+}
+
+// Close refuses further calls and waits for those under way.
+func (g *Group[T]) Close() {
+	g.mu.Lock()
+	g.closed = true
+	g.mu.Unlock()
+	g.calls.Wait()
+}

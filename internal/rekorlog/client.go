@@ -1,0 +1,207 @@
+package rekorlog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"regexp"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"github.com/go-openapi/runtime"
+	httptransport "github.com/go-openapi/runtime/client"
+	"github.com/go-openapi/strfmt"
+	rekor "github.com/sigstore/rekor/pkg/generated/client"
+	"github.com/sigstore/rekor/pkg/generated/client/entries"
+	"github.com/sigstore/rekor/pkg/generated/client/index"
+	"github.com/sigstore/rekor/pkg/generated/models"
+)
+
+const (
+	// maxAnswer bounds an answer of Rekor, in bytes. Ten entries with their
+	// statements have about 100 KiB, ten thousand search hits 850 KiB.
+	maxAnswer = 16 << 20
+	// maxBatch is how many entries Rekor gives at once.
+	maxBatch = 10
+	// readTries is how often a call that only reads is made at most.
+	readTries = 3
+)
+
+// entryID is an entry's ID: the ID of its tree, if given, and its leaf hash.
+var entryID = regexp.MustCompile(`^(?:[0-9a-f]{16})?[0-9a-f]{64}$`)
+
+// A client makes Rekor's calls, each with a limit. It checks the form of
+// answers, not their truth.
+type client struct {
+	rekor     *rekor.Rekor
+	timeout   time.Duration
+	transport http.RoundTripper
+}
+
+func newClient(u *url.URL, timeout time.Duration, t http.RoundTripper) *client {
+	if t == nil {
+		own := http.DefaultTransport.(*http.Transport).Clone()
+		own.MaxResponseHeaderBytes = 64 << 10
+		own.MaxIdleConnsPerHost = 32
+		t = own
+	}
+	path := u.Path
+	if path == "" {
+		path = rekor.DefaultBasePath
+	}
+	rt := httptransport.NewWithClient(u.Host, path, []string{u.Scheme}, &http.Client{Transport: boundedTransport{t}})
+	return &client{rekor: rekor.New(rt, strfmt.Default), timeout: timeout, transport: t}
+}
+
+func (c *client) close() {
+	if t, ok := c.transport.(interface{ CloseIdleConnections() }); ok {
+		t.CloseIdleConnections()
+	}
+}
+
+// search returns the IDs of the entries that the index has for the query, each
+// once, and the time of the answer by the server's clock, zero if it gave none.
+func (c *client) search(ctx context.Context, q *models.SearchIndex) ([]string, time.Time, error) {
+	var date time.Time
+	ids, err := read(ctx, c.timeout, func(ctx context.Context) ([]string, error) {
+		p := index.NewSearchIndexParams().WithQuery(q)
+		ok, err := c.rekor.Index.SearchIndexContext(ctx, p, func(op *runtime.ClientOperation) {
+			op.Reader = dateReader{op.Reader, &date}
+		})
+		if err != nil {
+			return nil, err
+		}
+		return ok.Payload, nil
+	})
+	if err != nil {
+		return nil, date, fmt.Errorf("search Rekor's index: %w", err)
+	}
+	seen := make(map[string]bool, len(ids))
+	var unique []string
+	for _, id := range ids {
+		if !entryID.MatchString(id) {
+			return nil, date, fmt.Errorf("%w: the index names %.100q, which is no entry's ID", ErrLog, id)
+		}
+		if !seen[id] {
+			seen[id] = true
+			unique = append(unique, id)
+		}
+	}
+	return unique, date, nil
+}
+
+// entries returns the entries of at most maxBatch IDs, by ID. It fails with
+// ErrLog unless these and no others are answered.
+func (c *client) entries(ctx context.Context, ids []string) (map[string]*models.LogEntryAnon, error) {
+	list, err := read(ctx, c.timeout, func(ctx context.Context) ([]models.LogEntry, error) {
+		p := entries.NewSearchLogQueryParams().WithEntry(&models.SearchLogQuery{EntryUUIDs: ids})
+		ok, err := c.rekor.Entries.SearchLogQueryContext(ctx, p)
+		if err != nil {
+			return nil, err
+		}
+		return ok.Payload, nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("fetch %d entries of Rekor: %w", len(ids), err)
+	}
+	byLeaf := make(map[string]*models.LogEntryAnon)
+	for _, m := range list {
+		for id, e := range m {
+			byLeaf[leafOf(id)] = &e
+		}
+	}
+	found := make(map[string]*models.LogEntryAnon)
+	for _, id := range ids {
+		if e := byLeaf[leafOf(id)]; e != nil {
+			found[id] = e
+		}
+	}
+	if len(found) != len(ids) || len(byLeaf) != len(ids) {
+		return nil, fmt.Errorf("%w: %d entries were asked for, %d of them answered, %d in all", ErrLog, len(ids), len(found), len(byLeaf))
+	}
+	return found, nil
+}
+
+// create proposes an entry and returns the one made of it, with its ID.
+func (c *client) create(ctx context.Context, e models.ProposedEntry) (string, *models.LogEntryAnon, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	p := entries.NewCreateLogEntryParams().WithProposedEntry(e)
+	ok, err := c.rekor.Entries.CreateLogEntryContext(ctx, p)
+	if err != nil {
+		return "", nil, fmt.Errorf("create a Rekor entry: %w", err)
+	}
+	if len(ok.Payload) != 1 {
+		return "", nil, fmt.Errorf("%w: %d entries were answered to a create", ErrLog, len(ok.Payload))
+	}
+	for id, e := range ok.Payload {
+		if !entryID.MatchString(id) {
+			return "", nil, fmt.Errorf("%w: the created entry's ID is %.100q", ErrLog, id)
+		}
+		return id, &e, nil
+	}
+	panic("unreachable")
+}
+
+// read makes a call that only reads, again if the failure may pass.
+func read[T any](ctx context.Context, limit time.Duration, call func(context.Context) (T, error)) (T, error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	b := backoff.NewExponentialBackOff()
+	b.InitialInterval = 50 * time.Millisecond
+	return backoff.Retry(ctx, func() (T, error) {
+		v, err := call(ctx)
+		var status interface{ Code() int }
+		if errors.As(err, &status) && status.Code() < 500 && status.Code() != http.StatusTooManyRequests {
+			return v, backoff.Permanent(err)
+		}
+		return v, err
+	}, backoff.WithBackOff(b), backoff.WithMaxTries(readTries))
+}
+
+// leafOf returns the leaf hash in an entry's ID, the last 64 digits.
+func leafOf(id string) string {
+	return id[max(0, len(id)-64):]
+}
+
+// A dateReader notes the Date header of an answer.
+type dateReader struct {
+	runtime.ClientResponseReader
+	date *time.Time
+}
+
+func (r dateReader) ReadResponse(resp runtime.ClientResponse, c runtime.Consumer) (any, error) {
+	if t, err := http.ParseTime(resp.GetHeader("Date")); err == nil {
+		*r.date = t
+	}
+	return r.ClientResponseReader.ReadResponse(resp, c)
+}
+
+// A boundedTransport fails the read of a body that is longer than maxAnswer.
+type boundedTransport struct{ inner http.RoundTripper }
+
+func (t boundedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := t.inner.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	resp.Body = &boundedBody{ReadCloser: resp.Body, left: maxAnswer}
+	return resp, nil
+}
+
+type boundedBody struct {
+	io.ReadCloser
+	left int64
+}
+
+func (b *boundedBody) Read(p []byte) (int, error) {
+	if b.left <= 0 {
+		return 0, fmt.Errorf("the answer is longer than %d bytes", maxAnswer)
+	}
+	n, err := b.ReadCloser.Read(p[:min(int64(len(p)), b.left)])
+	b.left -= int64(n)
+	return n, err
+}

@@ -1,0 +1,101 @@
+package rekorlog
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/go-openapi/strfmt"
+	"github.com/sigstore/rekor/pkg/generated/models"
+	"github.com/sigstore/rekor/pkg/util"
+	rekorverify "github.com/sigstore/rekor/pkg/verify"
+	"github.com/sigstore/sigstore-go/pkg/root"
+	"github.com/sigstore/sigstore/pkg/signature"
+	"github.com/transparency-dev/merkle/rfc6962"
+)
+
+// A logged is an entry proved to be in the log.
+type logged struct {
+	id        string
+	body      []byte // canonical JSON, as the leaf hash covers it
+	entry     *models.LogEntryAnon
+	statement []byte // the log's copy of the statement, unproved; nil if it gave none
+}
+
+// prove checks that the log can have given an entry: its leaf hash is the one
+// that the ID names, the signed entry timestamp and the checkpoint are signed
+// by a trusted log, and the leaf is included under the checkpoint. Every error
+// wraps ErrLog.
+func prove(ctx context.Context, id string, e *models.LogEntryAnon, tm root.TrustedMaterial) (*logged, error) {
+	l, err := parseEntry(id, e)
+	if err != nil {
+		return nil, fmt.Errorf("%w: entry %s: %w", ErrLog, id, err)
+	}
+	verifier, err := logVerifier(e, tm)
+	if err != nil {
+		return nil, fmt.Errorf("%w: entry %s: %w", ErrLog, id, err)
+	}
+	if err := rekorverify.VerifyLogEntry(ctx, e, verifier); err != nil {
+		return nil, fmt.Errorf("%w: entry %s: %w", ErrLog, id, err)
+	}
+	if err := checkSize(e.Verification.InclusionProof); err != nil {
+		return nil, fmt.Errorf("%w: entry %s: %w", ErrLog, id, err)
+	}
+	return l, nil
+}
+
+// parseEntry checks an entry's form, and its leaf hash against its ID.
+func parseEntry(id string, e *models.LogEntryAnon) (*logged, error) {
+	if err := e.Validate(strfmt.Default); err != nil {
+		return nil, err
+	}
+	if e.Verification == nil || e.Verification.InclusionProof == nil || len(e.Verification.SignedEntryTimestamp) == 0 {
+		return nil, errors.New("it has no inclusion proof or no signed entry timestamp")
+	}
+	text, ok := e.Body.(string)
+	if !ok {
+		return nil, errors.New("its body is not a string")
+	}
+	body, err := base64.StdEncoding.DecodeString(text)
+	if err != nil {
+		return nil, fmt.Errorf("its body: %w", err)
+	}
+	if leaf := hex.EncodeToString(rfc6962.DefaultHasher.HashLeaf(body)); leaf != leafOf(id) {
+		return nil, fmt.Errorf("its leaf hash is %s", leaf)
+	}
+	l := &logged{id: id, body: body, entry: e}
+	if e.Attestation != nil && len(e.Attestation.Data) > 0 {
+		l.statement = e.Attestation.Data
+	}
+	return l, nil
+}
+
+// logVerifier returns the verifier of the log that an entry says it is of.
+func logVerifier(e *models.LogEntryAnon, tm root.TrustedMaterial) (signature.Verifier, error) {
+	log, ok := tm.RekorLogs()[*e.LogID]
+	if !ok {
+		return nil, fmt.Errorf("log %s is not trusted", *e.LogID)
+	}
+	t := time.Unix(*e.IntegratedTime, 0)
+	if !log.ValidityPeriodStart.IsZero() && t.Before(log.ValidityPeriodStart) ||
+		!log.ValidityPeriodEnd.IsZero() && t.After(log.ValidityPeriodEnd) {
+		return nil, fmt.Errorf("the key of log %s was not valid at %s", *e.LogID, t.UTC().Format(time.RFC3339))
+	}
+	return signature.LoadVerifier(log.PublicKey, log.SignatureHashFunc)
+}
+
+// checkSize compares the proof's tree size with the checkpoint's, which
+// rekor's own verification leaves out.
+func checkSize(p *models.InclusionProof) error {
+	var c util.SignedCheckpoint
+	if err := c.UnmarshalText([]byte(*p.Checkpoint)); err != nil {
+		return err
+	}
+	if *p.TreeSize < 0 || c.Size != uint64(*p.TreeSize) {
+		return fmt.Errorf("its proof is for tree size %d, its checkpoint for %d", *p.TreeSize, c.Size)
+	}
+	return nil
+}

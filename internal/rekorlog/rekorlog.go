@@ -1,0 +1,180 @@
+// Package rekorlog keeps records in Rekor v1, the transparency log of Sigstore.
+//
+// A record is logged as an entry of kind intoto 0.0.2, or dsse 0.0.1 where the
+// log refuses that kind: a DSSE envelope around the statement of package
+// record, signed with a Fulcio certificate. It is found through Rekor's search
+// index by the statement's own subject.
+//
+// Nothing that Rekor answers is believed before it is proved, in this order.
+// First that the log can have given it: as many entries as were asked for, the
+// leaf hash that the entry's ID names, the signed entry timestamp, inclusion
+// under a signed checkpoint. A failure of these is an error, [ErrLog]. Then
+// the certificate's chain and its timestamp at the time thus proved, identity,
+// signature, statement, reference. An entry that fails one of these is the
+// log's but not ours, and is ignored: anyone can write there. In the other
+// order a forged time would hide a record and make room for a second one.
+//
+// What is assumed of Rekor: what its index has shown once it goes on showing;
+// what it will show at all it shows within the settle time of the write.
+package rekorlog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+
+	"github.com/tlogistry/tlogistry/internal/flight"
+	"github.com/tlogistry/tlogistry/internal/keyless"
+	"github.com/tlogistry/tlogistry/internal/record"
+)
+
+var (
+	// ErrLog says that an answer cannot have come from the log.
+	ErrLog = errors.New("the log's answer cannot be verified")
+	// ErrHidden says that an entry written does not show in the log's index,
+	// or not as a record of this identity.
+	ErrHidden = errors.New("the written entry does not show in the log's index")
+)
+
+const (
+	// Bounds of what is remembered, in entries. A remembered reference takes
+	// about 500 bytes, a foreign entry 150.
+	maxRemembered = 16384
+	maxForeign    = 16384
+	maxUnnamed    = 1024
+
+	// fresh is how young a record may be that another instance may still be
+	// about to outrank: an entry with a lower index may be in the log already
+	// and not yet in the index. Integrated times are whole seconds, and an
+	// entry's way from the log to the index goes through the rest of its
+	// create call.
+	fresh = 5 * time.Second
+)
+
+// A Signer is what a log needs to write. [keyless.Signer] is one.
+type Signer interface {
+	// Subject returns the identity that signs.
+	Subject(ctx context.Context) (string, error)
+	// Ready obtains what Sign needs, so that Sign need not wait.
+	Ready(ctx context.Context) error
+	// Sign signs a message.
+	Sign(ctx context.Context, message []byte) (keyless.Signature, error)
+}
+
+// A Config says which log to use, and as whom.
+type Config struct {
+	URL     *url.URL
+	Timeout time.Duration // limit of each call, and of the wait for the own entry to show
+	Settle  time.Duration // least time between the answer to a write and the confirming look-up
+	Signer  Signer
+	Issuer  string // OIDC issuer in the certificates of records that count
+	Trust   *Trust
+	Logger  *slog.Logger
+
+	// Transport is used for Rekor. Nil means a transport of the log's own.
+	Transport http.RoundTripper
+}
+
+// A Log is a log on Rekor. It is safe for concurrent use.
+type Log struct {
+	c       Config
+	client  *client
+	lookups *flight.Group[[]record.Sighting]
+	adds    *flight.Group[record.Sighting]
+
+	remembered *lru.Cache[string, []record.Sighting] // by reference; records never change
+	foreign    *lru.Cache[string, struct{}]          // entry ID and reference that it is no record of
+	unnamed    *lru.Cache[string, time.Time]         // entry IDs whose statement was not there, and when
+}
+
+// New returns a log. It asks nobody before the first use.
+func New(c Config) *Log {
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &Log{
+		c:       c,
+		client:  newClient(c.URL, c.Timeout, c.Transport),
+		lookups: flight.NewGroup[[]record.Sighting](4 * c.Timeout),
+		// Certificate, create, look-up and wait, each within its own limit.
+		adds:       flight.NewGroup[record.Sighting](10 * c.Timeout),
+		remembered: newCache[[]record.Sighting](maxRemembered),
+		foreign:    newCache[struct{}](maxForeign),
+		unnamed:    newCache[time.Time](maxUnnamed),
+	}
+}
+
+// newCache returns a cache of n values. A constant size above zero cannot fail.
+func newCache[V any](n int) *lru.Cache[string, V] {
+	c, err := lru.New[string, V](n)
+	if err != nil {
+		panic(err)
+	}
+	return c
+}
+
+// Close waits for look-ups and writes under way, which their limits bound.
+func (l *Log) Close() {
+	l.adds.Close()
+	l.lookups.Close()
+	l.client.close()
+}
+
+// Identity returns whose records count.
+func (l *Log) Identity(ctx context.Context) (record.Identity, error) {
+	subject, err := l.c.Signer.Subject(ctx)
+	if err != nil {
+		return record.Identity{}, fmt.Errorf("whose records count: %w", err)
+	}
+	return record.Identity{Issuer: l.c.Issuer, Subject: subject}, nil
+}
+
+// Lookup returns the verified sightings of ref, lowest index first. Those seen
+// before are remembered; the log is not asked for them again.
+func (l *Log) Lookup(ctx context.Context, ref string) ([]record.Sighting, error) {
+	if s, ok := l.remembered.Get(ref); ok {
+		return s, nil
+	}
+	return l.lookups.Do(ctx, ref, func(ctx context.Context) ([]record.Sighting, error) {
+		s, age, err := l.search(ctx, ref)
+		if err != nil {
+			return nil, err
+		}
+		if len(s) > 0 && age < fresh {
+			if err := sleep(ctx, l.c.Settle); err != nil {
+				return nil, err
+			}
+			if s, _, err = l.search(ctx, ref); err != nil {
+				return nil, err
+			}
+		}
+		l.remember(ref, s)
+		return s, nil
+	})
+}
+
+// remember keeps sightings. That a tag has none is never remembered: another
+// instance may record it at any moment.
+func (l *Log) remember(ref string, s []record.Sighting) {
+	if len(s) > 0 {
+		l.remembered.Add(ref, s)
+	}
+}
+
+// sleep waits for d or the end of ctx.
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,159 @@
+package rekorlog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/sigstore/sigstore-go/pkg/root"
+	"github.com/sigstore/sigstore-go/pkg/tuf"
+	"github.com/theupdateframework/go-tuf/v2/metadata/fetcher"
+
+	"github.com/tlogistry/tlogistry/internal/flight"
+)
+
+const (
+	// trustAge is how old a trusted root from TUF may be before it is fetched
+	// anew. Sigstore renews its TUF timestamp within days.
+	trustAge = 12 * time.Hour
+	// trustLimit is the time that a fetch may take.
+	trustLimit = time.Minute
+	// maxTrustedRoot bounds a trusted root file, in bytes. Sigstore's has 7 KiB.
+	maxTrustedRoot = 4 << 20
+)
+
+// A Trust holds the trusted root: which logs and authorities to believe.
+// It is safe for concurrent use.
+type Trust struct {
+	load    func(context.Context) (root.TrustedMaterial, error)
+	maxAge  time.Duration
+	flights *flight.Group[root.TrustedMaterial]
+
+	mu      sync.Mutex
+	current root.TrustedMaterial
+	loaded  time.Time
+}
+
+// FileTrust returns the trust in a trusted_root.json. It is read once.
+func FileTrust(path string) *Trust {
+	return newTrust(math.MaxInt64, func(context.Context) (root.TrustedMaterial, error) {
+		f, err := os.Open(path)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		b, err := io.ReadAll(io.LimitReader(f, maxTrustedRoot))
+		if err != nil {
+			return nil, err
+		}
+		tr, err := root.NewTrustedRootFromJSON(b)
+		if err != nil {
+			return nil, fmt.Errorf("parse %s: %w", path, err)
+		}
+		return tr, nil
+	})
+}
+
+// A TUF names a TUF repository with a trusted_root.json.
+type TUF struct {
+	URL   string // empty: Sigstore's public-good repository
+	Root  []byte // initial root.json; empty: the embedded one of the public-good repository
+	Cache string // directory of verified metadata; empty: none is kept
+}
+
+// TUFTrust returns the trust in a TUF repository. It is fetched on first need
+// and anew when it is older than 12 hours. Where the repository cannot be
+// reached, the cache serves until its metadata expires, and so does what this
+// process has fetched before.
+func TUFTrust(t TUF) *Trust {
+	return newTrust(trustAge, func(ctx context.Context) (root.TrustedMaterial, error) {
+		tr, err := t.fetch(ctx, false)
+		if err == nil || t.Cache == "" {
+			return tr, err
+		}
+		cached, cerr := t.fetch(ctx, true)
+		if cerr != nil {
+			return nil, errors.Join(err, cerr)
+		}
+		return cached, nil
+	})
+}
+
+// fetch updates the metadata and returns the trusted root, or with onlyCache
+// the one of the cache, if that is still valid.
+func (t TUF) fetch(ctx context.Context, onlyCache bool) (root.TrustedMaterial, error) {
+	o := tuf.DefaultOptions()
+	if t.URL != "" {
+		o.RepositoryBaseURL = t.URL
+	}
+	if len(t.Root) > 0 {
+		o.Root = t.Root
+	}
+	o.CachePath = t.Cache
+	o.DisableLocalCache = t.Cache == ""
+	o.ForceCache = onlyCache
+	f := fetcher.NewDefaultFetcher()
+	f.SetHTTPClient(&http.Client{
+		Transport: contextTransport{ctx},
+		Timeout:   trustLimit,
+	})
+	o.Fetcher = f
+	c, err := tuf.New(o)
+	if err != nil {
+		return nil, err
+	}
+	return root.GetTrustedRoot(c)
+}
+
+// A contextTransport gives requests the context that go-tuf leaves out.
+type contextTransport struct{ ctx context.Context }
+
+func (t contextTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	return http.DefaultTransport.RoundTrip(r.WithContext(t.ctx))
+}
+
+func newTrust(maxAge time.Duration, load func(context.Context) (root.TrustedMaterial, error)) *Trust {
+	return &Trust{load: load, maxAge: maxAge, flights: flight.NewGroup[root.TrustedMaterial](2 * trustLimit)}
+}
+
+// Material returns the trusted root, loading it if it is older than maxAge.
+// If that fails, the one loaded before serves: who was trusted then is known,
+// and who is not yet trusted is only missing.
+func (t *Trust) Material(ctx context.Context, maxAge time.Duration) (root.TrustedMaterial, error) {
+	if tm := t.held(maxAge); tm != nil {
+		return tm, nil
+	}
+	tm, err := t.flights.Do(ctx, "", func(ctx context.Context) (root.TrustedMaterial, error) {
+		if tm := t.held(maxAge); tm != nil {
+			return tm, nil
+		}
+		tm, err := t.load(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("load the trusted root: %w", err)
+		}
+		t.mu.Lock()
+		t.current, t.loaded = tm, time.Now()
+		t.mu.Unlock()
+		return tm, nil
+	})
+	if old := t.held(math.MaxInt64); err != nil && old != nil && ctx.Err() == nil {
+		return old, nil
+	}
+	return tm, err
+}
+
+// held returns the trusted root loaded, unless it is older than maxAge.
+func (t *Trust) held(maxAge time.Duration) root.TrustedMaterial {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.current == nil || time.Since(t.loaded) > maxAge {
+		return nil
+	}
+	return t.current
+}

@@ -1,0 +1,241 @@
+package rekorlog
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"github.com/go-openapi/strfmt"
+	"github.com/sigstore/rekor/pkg/generated/client/entries"
+	"github.com/sigstore/rekor/pkg/generated/models"
+	"github.com/sigstore/sigstore-go/pkg/sign"
+
+	"github.com/tlogistry/tlogistry/internal/keyless"
+	"github.com/tlogistry/tlogistry/internal/record"
+)
+
+// createTries is how often an entry is proposed at most.
+const createTries = 3
+
+// Add writes the record, waits until its own entry shows in the index and the
+// settle time has passed since the create was answered, and remembers all
+// sightings of ref that then show. Calls for one ref at a time make one entry.
+func (l *Log) Add(ctx context.Context, ref, digest string) (record.Sighting, error) {
+	return l.adds.Do(ctx, ref, func(ctx context.Context) (record.Sighting, error) {
+		if s, ok := l.remembered.Get(ref); ok {
+			return s[0], nil // recorded since the caller looked
+		}
+		own, answered, err := l.write(ctx, ref, digest)
+		if err != nil {
+			return own, err
+		}
+		return own, l.confirm(ctx, own, answered)
+	})
+}
+
+// write logs the statement about ref and digest and verifies the entry made.
+// It returns when the write was answered.
+func (l *Log) write(ctx context.Context, ref, digest string) (record.Sighting, time.Time, error) {
+	id, err := l.Identity(ctx)
+	if err != nil {
+		return record.Sighting{}, time.Time{}, err
+	}
+	statement, err := record.Statement{Identity: id, Ref: ref, Digest: digest}.Encode()
+	if err != nil {
+		return record.Sighting{}, time.Time{}, err
+	}
+	pae := (&sign.DSSEData{Data: statement, PayloadType: record.PayloadType}).PreAuthEncoding()
+	sig, err := l.c.Signer.Sign(ctx, pae)
+	if err != nil {
+		return record.Sighting{}, time.Time{}, err
+	}
+	uuid, entry, err := l.propose(ctx, ref, statement, sig)
+	if err != nil {
+		return record.Sighting{}, time.Time{}, err
+	}
+	answered := time.Now()
+	own, err := l.verifyOwn(ctx, id, ref, uuid, entry, statement)
+	return own, answered, err
+}
+
+// propose has the log make an entry: of kind intoto, or of kind dsse if the log
+// refuses that.
+func (l *Log) propose(ctx context.Context, ref string, statement []byte, sig keyless.Signature) (string, *models.LogEntryAnon, error) {
+	envelope, certPEM, err := envelopeOf(statement, sig)
+	if err != nil {
+		return "", nil, err
+	}
+	uuid, entry, err := l.create(ctx, ref, intotoEntry(envelope, statement, sig, certPEM))
+	var bad *entries.CreateLogEntryBadRequest
+	if errors.As(err, &bad) && bad.Payload != nil && kindRefused(bad.Payload.Message) {
+		return l.create(ctx, ref, dsseEntry(envelope, certPEM))
+	}
+	return uuid, entry, err
+}
+
+// kindRefused reports whether Rekor's message says that it takes no such kind.
+func kindRefused(message string) bool {
+	return strings.Contains(message, "is not enabled for submission") ||
+		strings.Contains(message, "unknown kind") ||
+		strings.Contains(message, "does not support inserting entries")
+}
+
+// create proposes an entry, and again after a failure that may pass. The same
+// bytes never make two entries: Rekor answers 409 and the entry's ID to a
+// proposal that it has already logged, which is then fetched.
+func (l *Log) create(ctx context.Context, ref string, e models.ProposedEntry) (string, *models.LogEntryAnon, error) {
+	type created struct {
+		uuid  string
+		entry *models.LogEntryAnon
+	}
+	wait := backoff.NewExponentialBackOff()
+	wait.InitialInterval = 100 * time.Millisecond
+	tries := 0
+	c, err := backoff.Retry(ctx, func() (created, error) {
+		tries++
+		uuid, entry, err := l.client.create(ctx, e)
+		var conflict *entries.CreateLogEntryConflict
+		if errors.As(err, &conflict) {
+			uuid, entry, err = l.conflicting(ctx, conflict)
+		}
+		if err != nil && (tries == createTries || !mayPass(err)) {
+			return created{}, backoff.Permanent(err)
+		}
+		return created{uuid, entry}, err
+	}, backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(0))
+	return c.uuid, c.entry, err
+}
+
+// mayPass reports whether a create that failed may be tried again.
+func mayPass(err error) bool {
+	var status interface{ Code() int }
+	if errors.As(err, &status) {
+		return status.Code() >= 500 || status.Code() == http.StatusTooManyRequests
+	}
+	return !errors.Is(err, ErrLog)
+}
+
+// conflicting fetches the entry that a 409 names.
+func (l *Log) conflicting(ctx context.Context, c *entries.CreateLogEntryConflict) (string, *models.LogEntryAnon, error) {
+	location := c.Location.String()
+	uuid := location[strings.LastIndexByte(location, '/')+1:]
+	if !entryID.MatchString(uuid) {
+		return "", nil, fmt.Errorf("%w: a conflict names the entry %.100q", ErrLog, location)
+	}
+	found, err := l.client.entries(ctx, []string{uuid})
+	if err != nil {
+		return "", nil, err
+	}
+	return uuid, found[uuid], nil
+}
+
+// verifyOwn verifies the entry just made, as strictly as any other.
+func (l *Log) verifyOwn(ctx context.Context, id record.Identity, ref, uuid string, e *models.LogEntryAnon, statement []byte) (record.Sighting, error) {
+	tm, err := l.c.Trust.Material(ctx, l.c.Trust.maxAge)
+	if err != nil {
+		return record.Sighting{}, err
+	}
+	proved, err := prove(ctx, uuid, e, tm)
+	if err != nil {
+		return record.Sighting{}, err
+	}
+	proved.statement = statement
+	own, err := identify(proved, tm, id, ref)
+	if err != nil {
+		return own, fmt.Errorf("verify the entry written: %w", err)
+	}
+	if own.Digest == "" {
+		return own, fmt.Errorf("%w: entry %s is not the one proposed", ErrLog, uuid)
+	}
+	return own, nil
+}
+
+// confirm waits until own shows in the index and the settle time has passed
+// since its create was answered, in whatever order, and remembers what shows.
+func (l *Log) confirm(ctx context.Context, own record.Sighting, answered time.Time) error {
+	ctx, cancel := context.WithTimeout(ctx, l.c.Settle+l.c.Timeout)
+	defer cancel()
+	if err := sleep(ctx, l.c.Settle-time.Since(answered)); err != nil {
+		return err
+	}
+	wait := backoff.NewExponentialBackOff()
+	wait.InitialInterval, wait.MaxInterval = 10*time.Millisecond, time.Second
+	for {
+		sightings, _, err := l.search(ctx, own.Ref)
+		if err != nil {
+			return err
+		}
+		i := slices.IndexFunc(sightings, func(s record.Sighting) bool { return s.UUID == own.UUID })
+		if i >= 0 {
+			sightings[i] = own // its statement is known, whether the log has stored it yet or not
+			l.remember(own.Ref, sightings)
+			return nil
+		}
+		if err := sleep(ctx, wait.NextBackOff()); err != nil {
+			return fmt.Errorf("%w: entry %s", ErrHidden, own.UUID)
+		}
+	}
+}
+
+// A dsseEnvelope is a DSSE envelope in JSON; []byte is base64 there.
+type dsseEnvelope struct {
+	PayloadType string          `json:"payloadType"`
+	Payload     []byte          `json:"payload"`
+	Signatures  []dsseSignature `json:"signatures"`
+}
+
+type dsseSignature struct {
+	Sig []byte `json:"sig"`
+}
+
+func envelopeOf(statement []byte, sig keyless.Signature) (envelope, certPEM []byte, err error) {
+	envelope, err = json.Marshal(dsseEnvelope{record.PayloadType, statement, []dsseSignature{{sig.Bytes}}})
+	certPEM = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: sig.Certificate})
+	return envelope, certPEM, err
+}
+
+// intotoEntry is the proposal of kind intoto 0.0.2. There the payload and the
+// signature are base64 of base64.
+func intotoEntry(envelope, statement []byte, sig keyless.Signature, certPEM []byte) models.ProposedEntry {
+	twice := func(b []byte) strfmt.Base64 { return strfmt.Base64(base64.StdEncoding.EncodeToString(b)) }
+	sum := sha256.Sum256(envelope)
+	return &models.Intoto{
+		APIVersion: new("0.0.2"),
+		Spec: models.IntotoV002Schema{Content: &models.IntotoV002SchemaContent{
+			Envelope: &models.IntotoV002SchemaContentEnvelope{
+				PayloadType: new(record.PayloadType),
+				Payload:     twice(statement),
+				Signatures: []*models.IntotoV002SchemaContentEnvelopeSignaturesItems0{{
+					PublicKey: new(strfmt.Base64(certPEM)),
+					Sig:       new(twice(sig.Bytes)),
+				}},
+			},
+			Hash: &models.IntotoV002SchemaContentHash{
+				Algorithm: new(models.IntotoV002SchemaContentHashAlgorithmSha256),
+				Value:     new(hex.EncodeToString(sum[:])),
+			},
+		}},
+	}
+}
+
+// dsseEntry is the proposal of kind dsse 0.0.1. The log keeps no statement
+// with it.
+func dsseEntry(envelope, certPEM []byte) models.ProposedEntry {
+	return &models.DSSE{
+		APIVersion: new("0.0.1"),
+		Spec: models.DSSEV001Schema{ProposedContent: &models.DSSEV001SchemaProposedContent{
+			Envelope:  new(string(envelope)),
+			Verifiers: []strfmt.Base64{certPEM},
+		}},
+	}
+}

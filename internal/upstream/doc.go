@@ -1,0 +1,34 @@
+// Package upstream is the client of real registries: it fetches manifests,
+// finds out where blobs are, and passes lists through.
+//
+// # What comes back is checked
+//
+// A manifest's digest is computed from its bytes. Bytes that are not what was
+// asked for, that a header of the same answer contradicts, or that can be read
+// as two kinds of manifest are an error, never an answer. Every body is
+// bounded and every exchange has a time limit.
+//
+// # Anonymous
+//
+// Every pull is anonymous. No credential is configured, none of a client's is
+// sent on, and a token is one that anybody gets. It follows that what this
+// package keeps in memory is public, and that handing it to the next client
+// makes nothing public that was not. Only a repository that served a manifest
+// is answered with it from memory.
+//
+// # Where connections go
+//
+// The name of a registry is typed by strangers; realms and redirects are
+// chosen by registries. So every connection is checked at the moment it is
+// made, by the address it really goes to, and only https is spoken, on port 443
+// or one from 1024. The exception is a base URL in [Config].Mirrors: the origin (scheme, host and
+// port) that the operator mapped a registry to may be anywhere, for requests
+// on behalf of that registry only. Proxy variables of the environment are not
+// used: a proxy would connect in this package's place, where nothing is
+// checked.
+//
+// # Blobs
+//
+// A client is sent to where the bytes are, because the service would pay for
+// them twice. See [Client.Blob] for the rules.
+package upstream

@@ -1,0 +1,160 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+)
+
+// maxLocation bounds an address that a client is sent to. Signed addresses of
+// the large object stores are 1 to 2 KiB.
+const maxLocation = 8 << 10
+
+// A question is a request to a registry about one repository.
+type question struct {
+	to     *registry
+	repo   string // within the registry, without prefix
+	method string
+	url    *url.URL
+	header http.Header
+
+	stream bool                // leave the body of a good answer unread
+	once   bool                // take 401 for the answer
+	stop   func(*url.URL) bool // says which redirects are the answer; nil: none
+}
+
+// ask puts a question, with a token if the registry wants one. A 401 from the
+// registry makes it forget challenge and token and try once more: both may
+// have changed or expired before their time.
+func (c *Client) ask(ctx context.Context, q question) (*http.Response, error) {
+	for again := !q.once; ; again = false {
+		token, err := c.authorize(ctx, q.to, q.repo)
+		if err != nil {
+			return nil, err
+		}
+		resp, err := c.follow(ctx, q, token)
+		if err != nil {
+			return nil, err
+		}
+		if resp.StatusCode != http.StatusUnauthorized || !again || !q.to.owns(resp.Request.URL) {
+			return resp, nil
+		}
+		c.forget(q.to, q.repo, token)
+	}
+}
+
+// follow sends the question's request and follows redirects, at most five,
+// each through the guard. The token goes with the first request only, whatever
+// host a redirect names, and a redirect that carries it is refused.
+func (c *Client) follow(ctx context.Context, q question, token string) (*http.Response, error) {
+	t := &trip{client: c, to: q.to, stream: q.stream}
+	header := q.header.Clone()
+	if header == nil {
+		header = http.Header{}
+	}
+	if token != "" {
+		header.Set("Authorization", "Bearer "+token)
+	}
+	for next := q.url; ; {
+		req := (&http.Request{Method: q.method, URL: next, Header: header}).WithContext(ctx)
+		resp, err := t.RoundTrip(req)
+		if err != nil {
+			return nil, c.badAnswer(q.to, err)
+		}
+		if !redirects(resp.StatusCode) {
+			return resp, nil
+		}
+		next, err = resp.Location()
+		if err != nil {
+			return nil, c.badAnswer(q.to, fmt.Errorf("%w: %w", errBadRedirect, err))
+		}
+		if holds(next.String(), token) {
+			return nil, badAnswer(q.to, fmt.Errorf("%w: the address holds the token", errBadRedirect))
+		}
+		if q.stop != nil && q.stop(next) {
+			return resp, nil
+		}
+		header.Del("Authorization")
+	}
+}
+
+func redirects(status int) bool {
+	switch status {
+	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther,
+		http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
+		return true
+	}
+	return false
+}
+
+// location returns the address to hand to a client, if it is fit for that. It
+// is absolute, https, without user or fragment, and names no special address.
+// A mapped registry is the operator's own affair: it may send clients over http
+// and to any address.
+func location(u *url.URL, mapped bool) (string, error) {
+	text := u.String()
+	switch {
+	case len(text) > maxLocation:
+		return "", fmt.Errorf("%w: longer than %d bytes", errBadRedirect, maxLocation)
+	case u.Scheme != "https" && (u.Scheme != "http" || !mapped):
+		return "", fmt.Errorf("%w: scheme %q", errBadRedirect, u.Scheme)
+	case u.User != nil || u.Fragment != "" || u.Opaque != "" || u.Hostname() == "":
+		return "", fmt.Errorf("%w: the address has a user or a fragment, or no host", errBadRedirect)
+	case !mapped && !publicHost(u.Hostname()):
+		return "", fmt.Errorf("%w: %q is not on the public internet", errBadRedirect, u.Hostname())
+	case !printable(text):
+		return "", fmt.Errorf("%w: the address holds a character that is not allowed", errBadRedirect)
+	}
+	return text, nil
+}
+
+// publicHost reports whether a host is a name, or the one ordinary spelling of
+// a public address. A name whose last label is a number is an address to
+// somebody (inet_aton, WHATWG URL), whatever the spelling.
+func publicHost(host string) bool {
+	host = strings.TrimSuffix(strings.ToLower(host), ".")
+	if a, err := netip.ParseAddr(host); err == nil {
+		return public(a)
+	}
+	last := host[strings.LastIndexByte(host, '.')+1:]
+	return last != "" && last != "localhost" && !('0' <= last[0] && last[0] <= '9') && !strings.ContainsAny(host, ":%")
+}
+
+// holds reports whether an address holds the token, as it is or escaped.
+func holds(text, token string) bool {
+	if token == "" {
+		return false
+	}
+	plain, err := url.QueryUnescape(text)
+	if err != nil {
+		plain = text
+	}
+	path, err := url.PathUnescape(text)
+	if err != nil {
+		path = text
+	}
+	return strings.Contains(text, token) || strings.Contains(plain, token) || strings.Contains(path, token)
+}
+
+// printable reports whether s is ASCII without spaces and control characters.
+func printable(s string) bool {
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
+}
+
+// badAnswer makes an *Error of what a trip returned, if it is not one yet.
+func (c *Client) badAnswer(to *registry, err error) error {
+	var known *Error
+	if errors.As(err, &known) {
+		return known
+	}
+	return badAnswer(to, err)
+}
