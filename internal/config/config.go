@@ -97,8 +97,10 @@ func Load(getenv func(string) string) (Config, error) {
 		UpstreamTimeout: r.duration("UPSTREAM_TIMEOUT", 30*time.Second, 1),
 		Allow:           r.allow(),
 	}
-	if u := r.text("TUF_URL", ""); u != "" {
-		c.TUFURL = r.url("TUF_URL", "").String()
+	if r.text("TUF_URL", "") != "" {
+		if u := r.url("TUF_URL", ""); u != nil {
+			c.TUFURL = u.String()
+		}
 		if c.TUFRoot == "" {
 			r.bad("TUF_ROOT", "", "the path of the initial root.json of TUF_URL")
 		}
@@ -224,15 +226,16 @@ func (r *reader) file(name string) string {
 	if v == "" {
 		return ""
 	}
+	if st, err := os.Stat(v); err == nil && !st.Mode().IsRegular() {
+		r.bad(name, v, "the path of a regular file") // not opened: that waits on a named pipe
+		return v
+	}
 	f, err := os.Open(v)
 	if err != nil {
 		r.bad(name, v, "the path of a file that can be read")
 		return v
 	}
-	defer f.Close()
-	if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() {
-		r.bad(name, v, "the path of a regular file")
-	}
+	f.Close()
 	return v
 }
 

@@ -62,7 +62,8 @@ func (g *Group[T]) Do(ctx context.Context, key string, fn func(context.Context) 
 		if r.Err != nil {
 			return zero, r.Err
 		}
-		return r.Val.(T), nil
+		v, _ := r.Val.(T) // not of type T only where it is a nil interface
+		return v, nil
 	case <-ctx.Done():
 		return zero, ctx.Err()
 	}

@@ -193,7 +193,8 @@ func IsDigest(s string) bool {
 }
 
 // Registry returns the one name of a registry: without port 443, and for every
-// name of Docker Hub the one that go-containerregistry uses.
+// name of Docker Hub the one that go-containerregistry uses. A host whose one
+// name would read as the beginning of a Hub repository is refused.
 // The error wraps ErrName.
 func Registry(host string) (string, error) {
 	if len(host) > maxName || !registryRE.MatchString(host) {
@@ -204,11 +205,14 @@ func Registry(host string) (string, error) {
 			return "", fmt.Errorf("%w: %s has no valid port", ErrName, quote(host))
 		}
 	}
-	host = strings.TrimSuffix(host, ":443")
-	if host == "registry-1.docker.io" {
+	bare := strings.TrimSuffix(host, ":443")
+	switch {
+	case !strings.ContainsAny(bare, ".:") && bare != "localhost":
+		return "", fmt.Errorf("%w: %s has neither a dot nor a port other than 443, by which registries are told from repositories", ErrName, quote(host))
+	case bare == "registry-1.docker.io":
 		return hub, nil
 	}
-	registry, err := name.NewRegistry(host, name.StrictValidation)
+	registry, err := name.NewRegistry(bare, name.StrictValidation)
 	if err != nil {
 		return "", fmt.Errorf("%w: %s: %s", ErrName, quote(host), err)
 	}

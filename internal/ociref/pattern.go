@@ -12,6 +12,7 @@ import (
 // A pattern is matched component by component. An asterisk stands for any
 // characters within one component, as in path.Match; a last component of two
 // asterisks stands for one or more components. The registry is written out.
+// On Docker Hub a name of one component is in library/, here as in a path.
 // The zero Pattern matches nothing.
 type Pattern struct {
 	parts []string
@@ -37,6 +38,9 @@ func ParsePattern(s string) (Pattern, error) {
 		if !nameRE.MatchString(strings.ReplaceAll(part, "*", "x")) || strings.Contains(part, "**") {
 			return Pattern{}, fmt.Errorf("pattern %s: %s is neither part of a name nor an asterisk", quote(s), quote(part))
 		}
+	}
+	if registry == hub && len(parts) == 1 && !deep {
+		parts = []string{"library", parts[0]}
 	}
 	return Pattern{parts: append([]string{registry}, parts...), deep: deep}, nil
 }

@@ -66,10 +66,10 @@ func Decide(digest string, sightings []Sighting) (Outcome, Sighting) {
 		}
 	}
 	switch first.Digest {
+	case "": // before the next case: no digest at all must not be the same
+		return Unnamed, first
 	case digest:
 		return Same, first
-	case "":
-		return Unnamed, first
 	}
 	return Moved, first
 }
