@@ -38,7 +38,11 @@ func testMain(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	command = filepath.Join(dir, "tlogistry")
-	build := exec.Command("go", "build", "-o", command, "./cmd/tlogistry")
+	args := []string{"build", "-o", command}
+	if os.Getenv("TLOGISTRY_RACE") != "" {
+		args = append(args, "-race")
+	}
+	build := exec.Command("go", append(args, "./cmd/tlogistry")...)
 	build.Dir = ".."
 	if out, err := build.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "build the command: %v\n%s", err, out)
@@ -135,6 +139,9 @@ func start(t testing.TB, env ...string) *service {
 	go func() { s.cmd.Wait(); close(s.done) }()
 	t.Cleanup(func() {
 		s.stop(t)
+		if strings.Contains(s.logs.String(), "DATA RACE") {
+			t.Error("the race detector reports a race")
+		}
 		if t.Failed() {
 			t.Logf("log of %s:\n%s", s.url, s.logs)
 		}
