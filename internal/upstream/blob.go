@@ -43,7 +43,8 @@ type Blob struct {
 // A stream ends with an error if no bytes come for [Config].Timeout. Its bytes
 // are not compared with the digest: the client does that, and nothing is kept.
 //
-// HEAD follows redirects. Some registries refuse HEAD for a blob and not GET;
+// HEAD follows redirects, except a mapped registry's to other origins, which
+// the guard would not let it follow: those are returned. Some registries refuse HEAD for a blob and not GET;
 // the answer is then taken from the header of a GET. Errors are *[Error].
 func (c *Client) Blob(ctx context.Context, method string, r ociref.Request, header http.Header) (*Blob, error) {
 	to := c.registry(r.Registry())
@@ -103,7 +104,7 @@ func (c *Client) open(ctx context.Context, q question, r ociref.Request) (*Blob,
 func elsewhere(to *registry, u *url.URL) (*Blob, error) {
 	where, err := location(u, to.mapped())
 	if err != nil {
-		return nil, badAnswer(to, err)
+		return nil, contradiction(to, err)
 	}
 	return &Blob{Location: where}, nil
 }
@@ -113,6 +114,7 @@ func (c *Client) describe(ctx context.Context, q question, r ociref.Request) (*B
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	q.once = true
+	q.stop = func(next *url.URL) bool { return q.to.mapped() && !q.to.owns(next) }
 	resp, err := c.ask(ctx, q)
 	if err != nil {
 		return nil, err
@@ -125,6 +127,13 @@ func (c *Client) describe(ctx context.Context, q question, r ociref.Request) (*B
 		}
 		defer resp.Body.Close()
 	}
+	if redirects(resp.StatusCode) {
+		next, err := resp.Location()
+		if err != nil {
+			return nil, badAnswer(q.to, err)
+		}
+		return elsewhere(q.to, next)
+	}
 	return described(q, r, resp)
 }
 
@@ -134,7 +143,7 @@ func described(q question, r ociref.Request, resp *http.Response) (*Blob, error)
 	case !streamed(status):
 		return nil, refused(q.to, r, resp)
 	case status != http.StatusOK && q.header.Get("Range") == "":
-		return nil, badAnswer(q.to, fmt.Errorf("status %d, but no range was asked for", status))
+		return nil, contradiction(q.to, fmt.Errorf("status %d, but no range was asked for", status))
 	}
 	b := &Blob{
 		Status: resp.StatusCode,

@@ -16,7 +16,7 @@ func oneChallenge(headers []string) string {
 	for _, header := range headers {
 		var scheme string
 		params := map[string]string{}
-		for _, part := range split(header) {
+		for _, part := range splitUnquoted(header, ',') {
 			if strings.TrimSpace(part) == "" {
 				continue
 			}
@@ -51,8 +51,8 @@ func bearer(params map[string]string) string {
 	return text
 }
 
-// split cuts a header at the commas outside quotes.
-func split(header string) []string {
+// splitUnquoted cuts a header at a separator, but not within quotes.
+func splitUnquoted(header string, separator rune) []string {
 	quoted, escaped := false, false
 	return strings.FieldsFunc(header, func(r rune) bool {
 		switch {
@@ -63,7 +63,7 @@ func split(header string) []string {
 		case r == '"':
 			quoted = !quoted
 		}
-		return r == ',' && !quoted
+		return r == separator && !quoted
 	})
 }
 

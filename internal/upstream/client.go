@@ -92,7 +92,7 @@ func New(c Config) *Client {
 	for name, base := range c.Mirrors {
 		client.mirrors[name] = &registry{
 			name:   name,
-			base:   &url.URL{Scheme: base.Scheme, Host: base.Host},
+			base:   &url.URL{Scheme: base.Scheme, Host: base.Host, Path: "/"},
 			prefix: strings.Trim(base.Path, "/"),
 			own:    newTransport(only(base), timeout, c.roots),
 		}
@@ -120,7 +120,7 @@ func newLRU[V any](n int) *lru.Cache[string, V] {
 // A registry says where one registry is reached.
 type registry struct {
 	name   string          // canonical name
-	base   *url.URL        // scheme and host
+	base   *url.URL        // scheme and host, with the path "/"
 	prefix string          // put before every repository; empty for none
 	own    *http.Transport // connects to base and nowhere else; nil if not mapped
 }
@@ -129,7 +129,7 @@ func (c *Client) registry(name string) *registry {
 	if r, ok := c.mirrors[name]; ok {
 		return r
 	}
-	return &registry{name: name, base: &url.URL{Scheme: "https", Host: name}}
+	return &registry{name: name, base: &url.URL{Scheme: "https", Host: name, Path: "/"}}
 }
 
 func (r *registry) mapped() bool { return r.own != nil }

@@ -21,11 +21,12 @@
 // The name of a registry is typed by strangers; realms and redirects are
 // chosen by registries. So every connection is checked at the moment it is
 // made, by the address it really goes to, and only https is spoken, on port 443
-// or one from 1024. The exception is a base URL in [Config].Mirrors: the origin (scheme, host and
-// port) that the operator mapped a registry to may be anywhere, for requests
-// on behalf of that registry only. Proxy variables of the environment are not
-// used: a proxy would connect in this package's place, where nothing is
-// checked.
+// or one from 1024. The exception is a base URL in [Config].Mirrors: the origin
+// (scheme, host and port) that the operator mapped a registry to may be
+// anywhere, for requests on behalf of that registry only. A token service or a
+// redirect of its on another port is another origin, and not excepted. Proxy
+// variables of the environment are not used: a proxy would connect in this
+// package's place, where nothing is checked.
 //
 // # Blobs
 //

@@ -48,9 +48,9 @@ type Error struct {
 	Err        error       // the cause, for logs; may be nil
 }
 
-// Error returns the message and the cause.
+// Error returns the message and, unless the message tells it, the cause.
 func (e *Error) Error() string {
-	if e.Err == nil {
+	if e.Err == nil || strings.Contains(e.Message, e.Err.Error()) {
 		return e.Message
 	}
 	return e.Message + ": " + e.Err.Error()
@@ -65,7 +65,8 @@ const (
 	unavailable = string(transport.UnavailableErrorCode)
 )
 
-// badAnswer is the error of an answer that cannot be believed or used.
+// badAnswer is the error of an answer that cannot be used. The cause is for
+// logs only: it may hold an address that is not for everybody.
 func badAnswer(to *registry, err error) *Error {
 	return &Error{
 		Status:  http.StatusBadGateway,
@@ -73,6 +74,14 @@ func badAnswer(to *registry, err error) *Error {
 		Message: "registry " + to.name + " gave a bad answer",
 		Err:     err,
 	}
+}
+
+// contradiction is the error of an answer that cannot be believed. The cause
+// is this package's own words, and is told to the client.
+func contradiction(to *registry, err error) *Error {
+	e := badAnswer(to, err)
+	e.Message += ": " + cut(err.Error())
+	return e
 }
 
 // unreachable makes an *Error of a request to u that got no answer.
@@ -180,7 +189,7 @@ func diagnosis(resp *http.Response) (transport.ErrorCode, string) {
 
 // cut returns what fits a line of an error.
 func cut(s string) string {
-	const most = 200
+	const most = 300
 	if len(s) > most {
 		return s[:most] + " and more"
 	}

@@ -51,7 +51,7 @@ func prefixes(texts ...string) []netip.Prefix {
 func public(a netip.Addr) bool {
 	special := special4
 	if a.Is6() {
-		if a.Zone() != "" || !global6.Contains(a) {
+		if !global6.Contains(a) { // nor is an address with a zone in any prefix
 			return false
 		}
 		special = special6

@@ -10,9 +10,9 @@ import (
 // Ratelimit-Policy.
 const limits = "Ratelimit"
 
-// pick returns a copy of the named headers and of the quota headers. Nothing
-// else of an upstream's answer goes on to a client; above all neither cookies
-// nor challenges.
+// pick returns a copy of the named headers, the first of each, and of the quota
+// headers. Nothing else of an upstream's answer goes on to a client; above all
+// neither cookies nor challenges.
 func pick(header http.Header, names ...string) http.Header {
 	picked := http.Header{}
 	for name, values := range header {

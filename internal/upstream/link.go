@@ -63,7 +63,7 @@ func cutLink(s string) (target, params, rest string, err error) {
 
 // isNext reports whether a link's parameters hold the relation "next".
 func isNext(params string) bool {
-	for param := range strings.SplitSeq(params, ";") {
+	for _, param := range splitUnquoted(params, ';') {
 		name, value, _ := strings.Cut(param, "=")
 		if !strings.EqualFold(strings.TrimSpace(name), "rel") {
 			continue

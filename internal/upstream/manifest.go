@@ -103,7 +103,7 @@ func (c *Client) fetch(ctx context.Context, to *registry, r ociref.Request) (*Ma
 	}
 	m, err := checked(resp, r.Digest)
 	if err != nil {
-		return nil, badAnswer(to, err)
+		return nil, contradiction(to, err)
 	}
 	c.memory.add(r.Repo, r.Tag, m)
 	return m, nil

@@ -60,7 +60,7 @@ func (c *Client) Pass(ctx context.Context, method string, r ociref.Request, rawQ
 	}
 	a, err := answer(resp, r, method)
 	if err != nil {
-		return nil, badAnswer(to, err)
+		return nil, contradiction(to, err)
 	}
 	return a, nil
 }

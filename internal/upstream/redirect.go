@@ -63,17 +63,17 @@ func (c *Client) follow(ctx context.Context, q question, token string) (*http.Re
 		req := (&http.Request{Method: q.method, URL: next, Header: header}).WithContext(ctx)
 		resp, err := t.RoundTrip(req)
 		if err != nil {
-			return nil, c.badAnswer(q.to, err)
+			return nil, failed(q.to, err)
 		}
 		if !redirects(resp.StatusCode) {
 			return resp, nil
 		}
 		next, err = resp.Location()
 		if err != nil {
-			return nil, c.badAnswer(q.to, fmt.Errorf("%w: %w", errBadRedirect, err))
+			return nil, failed(q.to, fmt.Errorf("%w: %w", errBadRedirect, err))
 		}
 		if holds(next.String(), token) {
-			return nil, badAnswer(q.to, fmt.Errorf("%w: the address holds the token", errBadRedirect))
+			return nil, contradiction(q.to, fmt.Errorf("%w: the address holds the token", errBadRedirect))
 		}
 		if q.stop != nil && q.stop(next) {
 			return resp, nil
@@ -97,7 +97,10 @@ func redirects(status int) bool {
 // and to any address.
 func location(u *url.URL, mapped bool) (string, error) {
 	text := u.String()
+	read, err := url.Parse(text)
 	switch {
+	case err != nil || read.Host != u.Host:
+		return "", fmt.Errorf("%w: the address is not one", errBadRedirect)
 	case len(text) > maxLocation:
 		return "", fmt.Errorf("%w: longer than %d bytes", errBadRedirect, maxLocation)
 	case u.Scheme != "https" && (u.Scheme != "http" || !mapped):
@@ -150,11 +153,14 @@ func printable(s string) bool {
 	return true
 }
 
-// badAnswer makes an *Error of what a trip returned, if it is not one yet.
-func (c *Client) badAnswer(to *registry, err error) error {
+// failed makes an *Error of what a trip returned, if it is not one yet.
+func failed(to *registry, err error) error {
 	var known *Error
-	if errors.As(err, &known) {
+	switch {
+	case errors.As(err, &known):
 		return known
+	case errors.Is(err, errTooManyRedirects):
+		return contradiction(to, errTooManyRedirects)
 	}
 	return badAnswer(to, err)
 }

@@ -46,16 +46,25 @@ func (c *Client) authorize(ctx context.Context, to *registry, repo string) (stri
 		return "", e
 	}
 	key := tokenKey(to, repo)
-	if t, ok := c.tokens.Get(key); ok && c.now().Before(t.ends) {
+	if t, ok := c.live(key); ok {
 		return t.text, nil
 	}
 	t, err := share(ctx, c, "token "+key, func(ctx context.Context) (token, error) {
+		if t, ok := c.live(key); ok { // an exchange has ended since the look
+			return t, nil
+		}
 		return c.exchange(ctx, to, repo, ch)
 	})
 	if err != nil {
 		return "", c.given(ctx, to, err)
 	}
 	return t.text, nil
+}
+
+// live returns a token that has not expired.
+func (c *Client) live(key string) (token, bool) {
+	t, ok := c.tokens.Get(key)
+	return t, ok && c.now().Before(t.ends)
 }
 
 // forget drops a registry's challenge and a repository's token, unless another
@@ -78,6 +87,9 @@ func (c *Client) challenge(ctx context.Context, to *registry) (*transport.Challe
 		return ch, nil
 	}
 	ch, err := share(ctx, c, "ping "+to.name, func(ctx context.Context) (*transport.Challenge, error) {
+		if ch, ok := c.challenges.Get(to.name); ok { // a ping has ended since the look
+			return ch, nil
+		}
 		return c.ping(ctx, to)
 	})
 	if err != nil {

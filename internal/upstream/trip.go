@@ -89,6 +89,9 @@ func (t *trip) route(u *url.URL) (*http.Transport, error) {
 		return nil, fmt.Errorf("%w: the address has a user or no host", errBadRedirect)
 	case t.to.mapped() && t.to.owns(u):
 		return t.to.own, nil
+	case t.to.mapped() && u.Host == t.to.base.Host:
+		// Ping tries https before http, where it takes a host for a local one.
+		return nil, fmt.Errorf("%w: the registry is mapped to %s", errBadRedirect, t.to.base)
 	case u.Scheme != "https":
 		return nil, fmt.Errorf("%w: scheme %q", ErrForbiddenAddress, u.Scheme)
 	}

@@ -1,0 +1,266 @@
+package upstream
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	ggcr "github.com/google/go-containerregistry/pkg/registry"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/random"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+)
+
+// However many ask for the same at the same time, it is asked for once, and
+// one that goes away takes nothing from the others.
+func TestShare(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := New(Config{})
+		calls := 0
+		release := make(chan struct{})
+		slow := func(ctx context.Context) (int, error) {
+			calls++
+			select {
+			case <-release:
+				return 7, nil
+			case <-ctx.Done():
+				return 0, context.Cause(ctx)
+			}
+		}
+		gone, leave := context.WithCancel(t.Context())
+		first := make(chan error, 1)
+		go func() {
+			_, err := share(gone, c, "k", slow)
+			first <- err
+		}()
+		synctest.Wait()
+		var others sync.WaitGroup
+		for range 64 {
+			others.Go(func() {
+				if n, err := share(t.Context(), c, "k", slow); n != 7 || err != nil {
+					t.Errorf("%d, %v", n, err)
+				}
+			})
+		}
+		synctest.Wait()
+		leave()
+		if err := <-first; !errors.Is(err, context.Canceled) {
+			t.Errorf("the one that left got %v", err)
+		}
+		close(release)
+		others.Wait()
+		if calls != 1 {
+			t.Errorf("%d calls", calls)
+		}
+	})
+}
+
+// A shared exchange ends by its own limit, even if all have left.
+func TestShareEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := New(Config{Timeout: time.Minute})
+		begin := time.Now()
+		gone, leave := context.WithCancel(t.Context())
+		ended := make(chan time.Duration, 1)
+		go func() {
+			_, _ = share(gone, c, "k", func(ctx context.Context) (int, error) {
+				<-ctx.Done()
+				ended <- time.Since(begin)
+				return 0, nil
+			})
+		}()
+		synctest.Wait()
+		leave()
+		if d := <-ended; d != time.Minute {
+			t.Errorf("it ended after %v", d)
+		}
+	})
+}
+
+// The whole against a registry that was not written for this test.
+func TestRealRegistry(t *testing.T) {
+	w, c := mapped(t, Config{})
+	w.mux.Handle("/", ggcr.New(ggcr.WithReferrersSupport(true), ggcr.Logger(log.New(io.Discard, "", 0))))
+	index, subject := push(t, w.URL)
+	tagged := request(t, "/v2/reg.example/acme/app/manifests/v1")
+
+	m, err := c.Manifest(t.Context(), tagged)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, _ := index.RawManifest()
+	kind, _ := index.MediaType()
+	if !bytes.Equal(m.Bytes, raw) || m.MediaType != string(kind) {
+		t.Errorf("manifest is %s %s", m.MediaType, m.Bytes)
+	}
+	list, _ := index.IndexManifest()
+	for _, d := range list.Manifests {
+		child, err := c.Manifest(t.Context(), request(t, "/v2/reg.example/acme/app/manifests/"+d.Digest.String()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		image, err := v1.ParseManifest(bytes.NewReader(child.Bytes))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, layer := range append(image.Layers, image.Config) {
+			b, err := c.Blob(t.Context(), "GET", request(t, "/v2/reg.example/acme/app/blobs/"+layer.Digest.String()), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, err := io.ReadAll(b.Body)
+			b.Body.Close()
+			if err != nil || sum(body) != layer.Digest.String() {
+				t.Errorf("blob %s: %d bytes, %v", layer.Digest, len(body), err)
+			}
+			h, err := c.Blob(t.Context(), "HEAD", request(t, "/v2/reg.example/acme/app/blobs/"+layer.Digest.String()), nil)
+			if err != nil || h.Header.Get("Content-Length") != fmt.Sprint(layer.Size) {
+				t.Errorf("head of %s: %+v, %v", layer.Digest, h, err)
+			}
+		}
+	}
+
+	tags, err := c.Pass(t.Context(), "GET", request(t, "/v2/reg.example/acme/app/tags/list"), "n=10", nil)
+	if err != nil || !strings.Contains(string(tags.Body), `"v1"`) {
+		t.Errorf("tags: %+v, %v", tags, err)
+	}
+	referrers, err := c.Pass(t.Context(), "GET", request(t, "/v2/reg.example/acme/app/referrers/"+subject), "", nil)
+	if err != nil || referrers.Header.Get("Content-Type") != indexType || !strings.Contains(string(referrers.Body), manifestType) {
+		t.Errorf("referrers: %+v, %v", referrers, err)
+	}
+	_, err = c.Manifest(t.Context(), request(t, "/v2/reg.example/acme/app/manifests/missing"))
+	wantError(t, err, 404, "MANIFEST_UNKNOWN", `reg.example/acme/app:missing is not known to registry reg.example; it says "Unknown manifest"`)
+}
+
+// push pushes an index as acme/app:v1 and an image that refers to one of its
+// images, whose digest it returns.
+func push(t *testing.T, base string) (v1.ImageIndex, string) {
+	t.Helper()
+	index, err := random.Index(1024, 2, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	repo, err := name.NewRepository(strings.TrimPrefix(base, "http://") + "/acme/app")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := remote.WriteIndex(repo.Tag("v1"), index); err != nil {
+		t.Fatal(err)
+	}
+	list, err := index.IndexManifest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	subject := list.Manifests[0]
+	referrer, err := random.Image(16, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	referrer = mutate.MediaType(referrer, manifestType)
+	referrer = mutate.Subject(referrer, subject).(v1.Image)
+	digest, err := referrer.Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := remote.Write(repo.Digest(digest.String()), referrer); err != nil {
+		t.Fatal(err)
+	}
+	return index, subject.Digest.String()
+}
+
+// Nothing runs on when all is answered and the client is closed.
+func TestNothingRunsOn(t *testing.T) {
+	before := runtime.NumGoroutine()
+	t.Run("pulls", func(t *testing.T) {
+		w, c := mapped(t, Config{})
+		w.gate(w.URL+"/token", `{"token":"good"}`)
+		w.serveTo("/v2/app/manifests/v1", "good")
+		w.serve(blobPath, 200, "\n\n"+strings.Repeat("x", 1<<20))
+		var all sync.WaitGroup
+		for range 64 {
+			all.Go(func() {
+				if _, err := c.Manifest(t.Context(), tag(t)); err != nil {
+					t.Error(err)
+				}
+				b, err := c.Blob(t.Context(), http.MethodGet, blob(t, "reg.example"), nil)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				_, _ = b.Body.Read(make([]byte, 10)) // the client goes away
+				b.Body.Close()
+			})
+		}
+		all.Wait()
+		c.Close()
+		asked := map[string]int{}
+		for _, r := range w.requests() {
+			asked[r]++
+		}
+		if asked["GET /v2/"] != 1 || asked[askToken] != 1 {
+			t.Errorf("%d pings, %d tokens for one repository", asked["GET /v2/"], asked[askToken])
+		}
+	})
+	for deadline := time.Now().Add(5 * time.Second); runtime.NumGoroutine() > before; {
+		if time.Now().After(deadline) {
+			stacks := make([]byte, 1<<20)
+			t.Fatalf("%d goroutines, before %d\n%s", runtime.NumGoroutine(), before, stacks[:runtime.Stack(stacks, true)])
+		}
+		runtime.Gosched()
+	}
+}
+
+// A registry's name is reached in https at its own name; nothing in http.
+func TestOnlyHTTPS(t *testing.T) {
+	w := newWorld(t)
+	w.Start()
+	c := New(Config{})
+	defer c.Close()
+	host := strings.TrimPrefix(w.URL, "http://")
+	if _, err := c.Manifest(t.Context(), request(t, "/v2/"+host+"/app/manifests/v1")); !errors.Is(err, ErrForbiddenAddress) {
+		t.Errorf("error is %v", err)
+	}
+	want(t, w.requests())
+}
+
+func TestBadCertificate(t *testing.T) {
+	w, c := unmapped(t, Config{})
+	w.open()
+	c.guarded.TLSClientConfig.RootCAs = nil
+	_, err := c.Manifest(t.Context(), request(t, "/v2/reg.example.com/app/manifests/v1"))
+	var e *Error
+	if !errors.As(err, &e) || e.Status != 502 || e.Message != "registry reg.example.com gave a bad answer" {
+		t.Errorf("error is %v", err)
+	}
+}
+
+func TestUnreachableRegistry(t *testing.T) {
+	_, c := unmapped(t, Config{})
+	_, err := c.Manifest(t.Context(), request(t, "/v2/nowhere.example/app/manifests/v1"))
+	wantError(t, err, 503, "UNAVAILABLE", "registry nowhere.example cannot be reached: no such host in this test: nowhere.example:443")
+}
+
+func TestMappedToHTTPS(t *testing.T) {
+	tls := newWorld(t)
+	tls.StartTLS()
+	tls.gate(tls.URL+"/token", `{"token":"good"}`)
+	tls.serveTo("/v2/app/manifests/v1", "good")
+	c := New(Config{Mirrors: mirrors(t, map[string]string{"reg.example": tls.URL}), roots: pool(tls)})
+	defer c.Close()
+	if _, err := c.Manifest(t.Context(), tag(t)); err != nil {
+		t.Error(err)
+	}
+	want(t, tls.requests(), "GET /v2/", askToken, askTag)
+}
