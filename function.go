@@ -5,23 +5,18 @@ package tlogistry
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"os"
-	"path/filepath"
 	"sync"
 
 	"github.com/GoogleCloudPlatform/functions-framework-go/functions"
 
 	"github.com/tlogistry/tlogistry/internal/config"
 	"github.com/tlogistry/tlogistry/internal/front"
-	"github.com/tlogistry/tlogistry/internal/keyless"
-	"github.com/tlogistry/tlogistry/internal/page"
-	"github.com/tlogistry/tlogistry/internal/rekorlog"
-	"github.com/tlogistry/tlogistry/internal/upstream"
+	"github.com/tlogistry/tlogistry/internal/service"
 )
 
 // registry is the process's one function, as the framework's registration
@@ -32,13 +27,19 @@ func init() {
 	functions.HTTP("Registry", registry.ServeHTTP)
 }
 
+// Start builds the function now rather than on its first request, so that a bad
+// configuration or a damaged log stops the start. It returns what is wrong.
+func Start(ctx context.Context) error {
+	return registry.build(ctx)
+}
+
 // Drain refuses further requests and waits until those under way are answered
 // and what they began in the log has ended, or until ctx ends.
 func Drain(ctx context.Context) error {
 	return registry.drain(ctx)
 }
 
-// A function builds its handler from the environment on the first request.
+// A function builds its handler from the environment when it is needed.
 type function struct {
 	getenv func(string) string
 	logger *slog.Logger
@@ -46,6 +47,7 @@ type function struct {
 	once    sync.Once
 	handler http.Handler
 	close   func()
+	err     error // why there is no handler
 
 	mu       sync.Mutex // guards draining, and requests.Add against drain
 	draining bool
@@ -67,24 +69,29 @@ func (f *function) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.requests.Add(1)
 	f.mu.Unlock()
 	defer f.requests.Done()
-	f.once.Do(f.build)
-	if f.handler == nil {
+	// The handler is for all requests: this one's end must not end its making.
+	if err := f.build(context.WithoutCancel(r.Context())); err != nil {
 		front.Unavailable(w, r, "this service is not configured correctly; its log says what is wrong")
 		return
 	}
 	f.handler.ServeHTTP(w, r)
 }
 
-// build makes the handler. Where the configuration is bad there is none, and
-// the log says why.
-func (f *function) build() {
-	c, err := config.Load(f.getenv)
-	if err == nil {
-		f.handler, f.close, err = assemble(c, f.logger)
-	}
-	if err != nil {
-		f.logger.Error("bad configuration", "error", err.Error())
-	}
+// build makes the handler, once. Where that fails, the log says why.
+func (f *function) build(ctx context.Context) error {
+	f.once.Do(func() {
+		c, err := config.Load(f.getenv)
+		if err == nil {
+			var s *service.Service
+			if s, err = service.New(ctx, c, f.logger); err == nil {
+				f.handler, f.close = s.Handler, s.Close
+			}
+		}
+		if f.err = err; err != nil {
+			f.logger.Error("bad configuration", "error", err.Error())
+		}
+	})
+	return f.err
 }
 
 func (f *function) drain(ctx context.Context) error {
@@ -105,66 +112,4 @@ func (f *function) drain(ctx context.Context) error {
 	case <-ctx.Done():
 		return fmt.Errorf("drain: %w", ctx.Err())
 	}
-}
-
-// assemble puts the service together. It asks nobody for anything.
-func assemble(c config.Config, logger *slog.Logger) (http.Handler, func(), error) {
-	if c.Log == config.Local {
-		return nil, nil, errors.New("no transparency log: set REKOR_URL, or run with a Google identity, which K_SERVICE or GCE_METADATA_HOST tells")
-	}
-	trust, err := trustOf(c)
-	if err != nil {
-		return nil, nil, err
-	}
-	signer := keyless.New(keyless.Config{
-		Tokens:    keyless.Metadata(),
-		FulcioURL: c.FulcioURL.String(),
-		Timeout:   c.FulcioTimeout,
-		Audience:  c.Audience,
-		Subject:   c.Identity,
-		Issuer:    c.IdentityIssuer,
-	})
-	log := rekorlog.New(rekorlog.Config{
-		URL:     c.RekorURL,
-		Timeout: c.RekorTimeout,
-		Settle:  c.RekorSettle,
-		Signer:  signer,
-		Issuer:  c.IdentityIssuer,
-		Trust:   trust,
-		Logger:  logger,
-	})
-	registries := upstream.New(upstream.Config{Mirrors: c.Upstreams, Timeout: c.UpstreamTimeout})
-	handler := front.New(front.Options{
-		Log:      log,
-		Upstream: registries,
-		Allow:    c.Allow,
-		Home:     page.New(page.Config{Log: c.RekorURL.String(), Issuer: c.IdentityIssuer, Subject: signer.Subject}),
-		Logger:   logger,
-		Stall:    c.UpstreamTimeout,
-	})
-	return handler, func() {
-		log.Close()
-		signer.Close()
-		registries.Close()
-	}, nil
-}
-
-// trustOf returns the trust that the configuration names.
-func trustOf(c config.Config) (*rekorlog.Trust, error) {
-	if c.TrustedRoot != "" {
-		return rekorlog.FileTrust(c.TrustedRoot), nil
-	}
-	t := rekorlog.TUF{URL: c.TUFURL}
-	if c.TUFRoot != "" {
-		b, err := os.ReadFile(c.TUFRoot)
-		if err != nil {
-			return nil, fmt.Errorf("TUF_ROOT: %w", err)
-		}
-		t.Root = b
-	}
-	// Without a place for a cache the repository is asked at every start.
-	if dir, err := os.UserCacheDir(); err == nil {
-		t.Cache = filepath.Join(dir, "tlogistry", "tuf")
-	}
-	return rekorlog.TUFTrust(t), nil
 }

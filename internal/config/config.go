@@ -63,6 +63,10 @@ type Config struct {
 	// TLOG_DIR: the embedded log's directory. Default: tlogistry under the
 	// user's data directory (XDG_DATA_HOME, else .local/share in HOME).
 	LogDir string
+	// WITNESS_POLICY: path of a file in Tessera's witness policy format. If
+	// set, each checkpoint of the embedded log needs the cosignatures that it
+	// asks for. Default: none.
+	WitnessPolicy string
 
 	// UPSTREAMS: registry=base URL, comma-separated: reach a registry somewhere
 	// else, for example docker.io=http://localhost:5000. Default: none.
@@ -91,6 +95,7 @@ func Load(getenv func(string) string) (Config, error) {
 		Audience:        r.text("AUDIENCE", "sigstore"),
 		TrustedRoot:     r.file("TRUSTED_ROOT"),
 		TUFRoot:         r.file("TUF_ROOT"),
+		WitnessPolicy:   r.file("WITNESS_POLICY"),
 		Identity:        r.text("IDENTITY", ""),
 		IdentityIssuer:  r.text("IDENTITY_ISSUER", "https://accounts.google.com"),
 		Upstreams:       r.upstreams(),

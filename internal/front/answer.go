@@ -27,14 +27,11 @@ func (a *answer) write(w http.ResponseWriter, method string, stall time.Duration
 	maps.Copy(h, a.header)
 	h.Set("Docker-Distribution-Api-Version", "registry/2.0")
 	h.Set("X-Content-Type-Options", "nosniff")
-	if a.stream == nil && h.Get("Content-Length") == "" {
+	// Without a body the length that GET would have is not known here (HEAD).
+	if a.stream == nil && h.Get("Content-Length") == "" && (a.body != nil || method != http.MethodHead) {
 		h.Set("Content-Length", strconv.Itoa(len(a.body)))
 	}
-	status := a.status
-	if status == statusClosed {
-		status = http.StatusServiceUnavailable
-	}
-	w.WriteHeader(status)
+	w.WriteHeader(a.status)
 	if method == http.MethodHead {
 		return nil
 	}

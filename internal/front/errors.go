@@ -1,7 +1,6 @@
 package front
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,10 +20,6 @@ var (
 
 // retryAfter is told to clients when the log cannot be asked, in seconds.
 const retryAfter = "10"
-
-// statusClosed is logged when the client went away; nobody reads it.
-// It is nginx's number for that.
-const statusClosed = 499
 
 // A notAllowedError says that ALLOW does not select a repository.
 type notAllowedError struct{ repo string }
@@ -96,8 +91,6 @@ func refuse(err error) *answer {
 		})
 		maps.Copy(a.header, tlogHeader(moved.recorded))
 		return a
-	case errors.Is(err, context.Canceled):
-		return errorAnswer(statusClosed, "UNAVAILABLE", "the request was cancelled", nil)
 	case errors.As(err, &broken):
 		a := errorAnswer(http.StatusServiceUnavailable, "UNAVAILABLE",
 			"the transparency log could not be used to "+broken.doing+" this tag, so it is not served; try again later", nil)

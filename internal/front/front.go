@@ -23,6 +23,8 @@ type Log interface {
 	// Lookup returns the verified sightings of ref, lowest index first.
 	// An empty list means that the log answered and holds none;
 	// a log out of reach or an answer that cannot be verified is an error.
+	// Before the first of a list no other can show later: whoever looked up
+	// and did not write serves by it.
 	Lookup(ctx context.Context, ref string) ([]record.Sighting, error)
 
 	// Resolve fills in the digest of a sighting that Lookup returned without
@@ -37,6 +39,8 @@ type Log interface {
 	// Add writes the record and returns it once its inclusion has been
 	// verified and a look-up can no longer miss an earlier record of ref.
 	// The record that decides may be another one: ask Lookup again.
+	// If the log is known to have a record of ref, nothing is written and the
+	// error is record.ErrRecorded.
 	Add(ctx context.Context, ref, digest string) (record.Sighting, error)
 }
 
@@ -75,6 +79,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if err != nil {
 		t.err = err
+		t.gone = errors.Is(err, context.Canceled) && r.Context().Err() != nil
 		a = refuse(err)
 	}
 	if err := a.write(cw, r.Method, h.o.Stall); err != nil {
@@ -115,7 +120,7 @@ func (h *Handler) process(r *http.Request, t *trace) (*answer, error) {
 
 // permit refuses a repository that is not to be pulled through this service.
 func (h *Handler) permit(req ociref.Request, host string) error {
-	if self, err := ociref.Registry(host); err == nil && self == req.Registry() {
+	if self, err := ociref.Registry(strings.ToLower(host)); err == nil && self == req.Registry() {
 		return errSelf
 	}
 	if h.o.Allow == nil {

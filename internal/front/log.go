@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/tlogistry/tlogistry/internal/ociref"
@@ -42,6 +43,16 @@ type trace struct {
 	sighting record.Sighting
 	first    bool
 	err      error
+	gone     bool // the client went away before there was an answer
+}
+
+// statusClosed is logged where the client went away before there was an
+// answer: what was written then reached nobody. The number is nginx's.
+const statusClosed = 499
+
+// seconds formats a duration in the only form that Cloud Logging reads.
+func seconds(d time.Duration) string {
+	return strconv.FormatFloat(d.Seconds(), 'f', 9, 64) + "s"
 }
 
 // logRequest writes the one line of a request.
@@ -49,14 +60,18 @@ func (h *Handler) logRequest(r *http.Request, t *trace, w *countingWriter) {
 	if h.o.Logger == nil {
 		return
 	}
+	status := w.status
+	if t.gone {
+		status = statusClosed
+	}
 	attrs := []slog.Attr{
 		slog.Group("httpRequest",
 			"requestMethod", r.Method,
 			"requestUrl", r.URL.EscapedPath(),
-			"status", w.status,
+			"status", status,
 			"responseSize", w.size,
 			"userAgent", r.UserAgent(),
-			"latency", time.Since(t.start).String()),
+			"latency", seconds(time.Since(t.start))),
 	}
 	if t.req.Repo != "" {
 		attrs = append(attrs, slog.String("kind", t.req.Kind.String()), slog.String("reference", t.req.String()))
@@ -75,7 +90,7 @@ func (h *Handler) logRequest(r *http.Request, t *trace, w *countingWriter) {
 	if t.err != nil {
 		attrs = append(attrs, slog.String("error", t.err.Error()))
 		level = slog.LevelWarn
-		if w.status >= http.StatusInternalServerError {
+		if status >= http.StatusInternalServerError {
 			level = slog.LevelError
 		}
 	}

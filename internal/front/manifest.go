@@ -3,7 +3,6 @@ package front
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"net/http"
 	"slices"
@@ -106,7 +105,10 @@ func (h *Handler) decide(ctx context.Context, digest string, sightings []record.
 // shows: another instance may have been first.
 func (h *Handler) record(ctx context.Context, req ociref.Request, digest string) (record.Outcome, record.Sighting, bool, error) {
 	own, err := h.o.Log.Add(ctx, req.String(), digest)
-	if err != nil {
+	switch {
+	case errors.Is(err, record.ErrRecorded):
+		own = record.Sighting{}
+	case err != nil:
 		return 0, own, false, &logError{doing: "record", err: err}
 	}
 	sightings, err := h.o.Log.Lookup(ctx, req.String())
@@ -118,7 +120,7 @@ func (h *Handler) record(ctx context.Context, req ociref.Request, digest string)
 		return outcome, s, false, err
 	}
 	if outcome == record.Unseen {
-		err := fmt.Errorf("entry %s is not found again", own.UUID)
+		err := errors.New("the record is not found again")
 		return outcome, s, false, &logError{doing: "look up", err: err}
 	}
 	return outcome, s, s.UUID == own.UUID, nil

@@ -21,6 +21,7 @@ const identityWait = 2 * time.Second
 // A Config is what the page tells.
 type Config struct {
 	Log     string                                // the log's address
+	Key     string                                // verifier key of an embedded log; empty for another log
 	Issuer  string                                // issuer of the identity
 	Subject func(context.Context) (string, error) // the identity; nil if there is none
 }
@@ -64,7 +65,7 @@ func (h *home) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (h *home) data(r *http.Request) any {
-	d := struct{ Host, Log, Issuer, Subject string }{Host: r.Host, Log: h.c.Log, Issuer: h.c.Issuer}
+	d := struct{ Host, Log, Key, Issuer, Subject string }{Host: r.Host, Log: h.c.Log, Key: h.c.Key, Issuer: h.c.Issuer}
 	if h.c.Subject != nil {
 		ctx, cancel := context.WithTimeout(r.Context(), identityWait)
 		defer cancel()

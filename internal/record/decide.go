@@ -22,6 +22,10 @@ type Sighting struct {
 // identity. Anyone can write to a public log, so such an entry is ignored.
 var ErrForeign = errors.New("not a record of this reference by this identity")
 
+// ErrRecorded says that a log has a record of the reference already, so that
+// none was written.
+var ErrRecorded = errors.New("recorded already")
+
 // An Outcome is what a log's sightings of a tag say about a digest.
 type Outcome int
 
