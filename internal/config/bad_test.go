@@ -81,7 +81,7 @@ func TestBadValues(t *testing.T) {
 		{"UPSTREAMS", "=http://localhost:5000", `UPSTREAMS="=http://localhost:5000": ` + mirrors},
 		{"UPSTREAMS", "docker.io=", `UPSTREAMS="docker.io=": ` + mirrors},
 		{"UPSTREAMS", "docker.io=localhost:5000", `UPSTREAMS="docker.io=localhost:5000": ` + mirrors},
-		{"UPSTREAMS", "docker.io=http://u:p@localhost", `UPSTREAMS="docker.io=http://u:p@localhost": ` + mirrors},
+		{"UPSTREAMS", "docker.io=http://u:p@localhost", `UPSTREAMS="docker.io=http://u:xxxxx@localhost": ` + mirrors},
 		{"UPSTREAMS", "docker.io=http://localhost?a=b", `UPSTREAMS="docker.io=http://localhost?a=b": ` + mirrors},
 		{"UPSTREAMS", "Docker.io=http://localhost", `UPSTREAMS="Docker.io=http://localhost": ` + mirrors},
 		{"UPSTREAMS", "docker.io =http://localhost", `UPSTREAMS="docker.io =http://localhost": ` + mirrors},

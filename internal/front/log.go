@@ -55,6 +55,15 @@ func seconds(d time.Duration) string {
 	return strconv.FormatFloat(d.Seconds(), 'f', 9, 64) + "s"
 }
 
+// clip cuts what others chose to what a log line bears.
+func clip(s string) string {
+	const most = 2048 // bytes; more than any path of the registry API has
+	if len(s) > most {
+		return s[:most] + "…"
+	}
+	return s
+}
+
 // logRequest writes the one line of a request.
 func (h *Handler) logRequest(r *http.Request, t *trace, w *countingWriter) {
 	if h.o.Logger == nil {
@@ -67,10 +76,10 @@ func (h *Handler) logRequest(r *http.Request, t *trace, w *countingWriter) {
 	attrs := []slog.Attr{
 		slog.Group("httpRequest",
 			"requestMethod", r.Method,
-			"requestUrl", r.URL.EscapedPath(),
+			"requestUrl", clip(r.URL.EscapedPath()),
 			"status", status,
 			"responseSize", w.size,
-			"userAgent", r.UserAgent(),
+			"userAgent", clip(r.UserAgent()),
 			"latency", seconds(time.Since(t.start))),
 	}
 	if t.req.Repo != "" {
@@ -88,7 +97,7 @@ func (h *Handler) logRequest(r *http.Request, t *trace, w *countingWriter) {
 	}
 	level := slog.LevelInfo
 	if t.err != nil {
-		attrs = append(attrs, slog.String("error", t.err.Error()))
+		attrs = append(attrs, slog.String("error", clip(t.err.Error())))
 		level = slog.LevelWarn
 		if status >= http.StatusInternalServerError {
 			level = slog.LevelError
