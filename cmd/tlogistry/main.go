@@ -1,4 +1,5 @@
-// Command tlogistry runs the registry front as a plain process.
+// Command tlogistry runs the registry front as a plain process, and checks
+// what an instance has recorded without trusting it.
 package main
 
 import (
@@ -6,63 +7,121 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
+	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/debug"
+	"strings"
 	"syscall"
-	"time"
 
-	"github.com/GoogleCloudPlatform/functions-framework-go/funcframework"
-
-	"github.com/tlogistry/tlogistry"
-	"github.com/tlogistry/tlogistry/internal/config"
+	"github.com/spf13/cobra"
+	"k8s.io/klog/v2"
 )
 
-// drainLimit is how long requests under way may take after SIGTERM. Cloud Run
-// kills an instance ten seconds after it.
-const drainLimit = 10 * time.Second
+// Exit statuses of verify and audit. Whatever else keeps them from an answer,
+// be it a wrong flag, is exitCannotTell too, so that 1 and 2 are findings alone.
+// Other commands end with 1 on any error.
+const (
+	exitMoved       = 1 // a tag moved; an audit found a contradiction
+	exitNotRecorded = 2 // a tag was never recorded
+	exitCannotTell  = 3 // the log or the registry could not be asked or verified
+)
+
+// A statusError ends the process with a status of its own. One without an
+// error has said everything on standard output.
+type statusError struct {
+	status int
+	err    error
+}
+
+func (e *statusError) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("exit status %d", e.status)
+	}
+	return e.err.Error()
+}
+
+func (e *statusError) Unwrap() error { return e.err }
 
 func main() {
-	if err := run(os.Args[1:], os.Stdout); err != nil {
-		fmt.Fprintf(os.Stderr, "tlogistry: %v\n", err)
-		os.Exit(1)
-	}
-}
-
-// run runs the command named by the arguments; serve if there is none.
-func run(args []string, out io.Writer) error {
-	switch {
-	case len(args) == 0, len(args) == 1 && args[0] == "serve":
-		return serve(out)
-	}
-	return fmt.Errorf("unknown command %q: want serve", args[0])
-}
-
-// serve runs the function until SIGINT or SIGTERM, and then drains it.
-func serve(out io.Writer) error {
-	c, err := config.Load(os.Getenv)
-	if err != nil {
-		return err
-	}
-	if c.Log == config.Local {
-		return errors.New("no transparency log: set REKOR_URL, or run with a Google identity, which K_SERVICE or GCE_METADATA_HOST tells")
-	}
-	// The framework serves the function of this name at every path.
-	if err := os.Setenv("FUNCTION_TARGET", "Registry"); err != nil {
-		return err
-	}
+	// Tessera's log is for servers. It is the process's, so run leaves it alone.
+	klog.SetSlogLogger(slog.New(slog.DiscardHandler))
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	failed := make(chan error, 1)
-	go func() { failed <- funcframework.StartHostPort(c.Host, c.Port) }()
-	fmt.Fprintf(out, "tlogistry: listening on %s\n", net.JoinHostPort(c.Host, c.Port))
-	select {
-	case err := <-failed:
-		return fmt.Errorf("listen: %w", err)
-	case <-ctx.Done():
+	status := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	stop()
+	os.Exit(status)
+}
+
+// run runs the command that the arguments name and returns its exit status. An
+// error is one line on stderr.
+func run(ctx context.Context, args []string, in io.Reader, out, stderr io.Writer) int {
+	root := newRoot()
+	root.SetArgs(args)
+	root.SetIn(in)
+	root.SetOut(out)
+	root.SetErr(stderr)
+	cmd, err := root.ExecuteContextC(ctx)
+	var status *statusError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &status) && status.err == nil:
+		return status.status
 	}
-	stop() // a second signal ends the process at once
-	ctx, cancel := context.WithTimeout(context.Background(), drainLimit)
-	defer cancel()
-	return tlogistry.Drain(ctx)
+	fmt.Fprintf(stderr, "tlogistry: %s\n", oneLine(err.Error()))
+	switch {
+	case status != nil:
+		return status.status
+	case cmd.Name() == "verify", cmd.Name() == "audit":
+		return exitCannotTell
+	}
+	return 1
+}
+
+// oneLine puts the lines of joined errors, and of some parsers', on one.
+func oneLine(s string) string {
+	return strings.Join(strings.FieldsFunc(s, func(c rune) bool { return c == '\n' || c == '\r' }), "; ")
+}
+
+func newRoot() *cobra.Command {
+	serve := newServe()
+	root := &cobra.Command{
+		Use:   "tlogistry",
+		Short: "An OCI registry front that makes tags transparently immutable",
+		Long: `tlogistry serves images of public registries. The first pull of a tag records its
+digest in a transparency log; every later pull is checked against that record
+and refused if the tag has moved. Without a command it serves.`,
+		Example: `  tlogistry
+  docker pull localhost:8080/alpine:3.16.0
+  tlogistry verify alpine:3.16.0`,
+		Args:          cobra.NoArgs,
+		RunE:          serve.RunE,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.AddCommand(serve, newVerify(), newAudit(), newDemo(), &cobra.Command{
+		Use:   "version",
+		Short: "Print the version",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_, err := fmt.Fprintln(cmd.OutOrStdout(), "tlogistry", version())
+			return err
+		},
+	})
+	return root
+}
+
+// version returns the version that the Go command has built in.
+func version() string {
+	b, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "(unknown)"
+	}
+	v := b.Main.Version
+	for _, s := range b.Settings {
+		if s.Key == "vcs.revision" && (v == "" || v == "(devel)") {
+			v = s.Value
+		}
+	}
+	return v + " " + b.GoVersion
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -29,6 +30,9 @@ const (
 	// readTries is how often a call that only reads is made at most.
 	readTries = 3
 )
+
+// errTooLong says that an answer is longer than maxAnswer.
+var errTooLong = fmt.Errorf("the answer is longer than %d bytes", maxAnswer)
 
 // entryID is an entry's ID: the ID of its tree, if given, and its leaf hash.
 var entryID = regexp.MustCompile(`^(?:[0-9a-f]{16})?[0-9a-f]{64}$`)
@@ -67,7 +71,7 @@ func (c *client) close() {
 func (c *client) search(ctx context.Context, q *models.SearchIndex) ([]string, time.Time, error) {
 	var date time.Time
 	ids, err := read(ctx, c.timeout, func(ctx context.Context) ([]string, error) {
-		p := index.NewSearchIndexParams().WithQuery(q)
+		p := index.NewSearchIndexParamsWithTimeout(c.timeout).WithQuery(q)
 		ok, err := c.rekor.Index.SearchIndexContext(ctx, p, func(op *runtime.ClientOperation) {
 			op.Reader = dateReader{op.Reader, &date}
 		})
@@ -78,6 +82,10 @@ func (c *client) search(ctx context.Context, q *models.SearchIndex) ([]string, t
 	})
 	if err != nil {
 		return nil, date, fmt.Errorf("search Rekor's index: %w", err)
+	}
+	// No entries are an empty list. An empty body must not mean the same.
+	if ids == nil {
+		return nil, date, fmt.Errorf("%w: the index answered no list", ErrLog)
 	}
 	seen := make(map[string]bool, len(ids))
 	var unique []string
@@ -97,30 +105,41 @@ func (c *client) search(ctx context.Context, q *models.SearchIndex) ([]string, t
 // ErrLog unless these and no others are answered.
 func (c *client) entries(ctx context.Context, ids []string) (map[string]*models.LogEntryAnon, error) {
 	list, err := read(ctx, c.timeout, func(ctx context.Context) ([]models.LogEntry, error) {
-		p := entries.NewSearchLogQueryParams().WithEntry(&models.SearchLogQuery{EntryUUIDs: ids})
+		p := entries.NewSearchLogQueryParamsWithTimeout(c.timeout).WithEntry(&models.SearchLogQuery{EntryUUIDs: ids})
 		ok, err := c.rekor.Entries.SearchLogQueryContext(ctx, p)
 		if err != nil {
 			return nil, err
 		}
 		return ok.Payload, nil
 	})
+	if errors.Is(err, errTooLong) && len(ids) > 1 {
+		// Somebody logs large entries. Each is short enough alone.
+		half := len(ids) / 2
+		found, err := c.entries(ctx, ids[:half])
+		if err != nil {
+			return nil, err
+		}
+		rest, err := c.entries(ctx, ids[half:])
+		maps.Copy(found, rest)
+		return found, err
+	}
 	if err != nil {
 		return nil, fmt.Errorf("fetch %d entries of Rekor: %w", len(ids), err)
 	}
-	byLeaf := make(map[string]*models.LogEntryAnon)
+	found := make(map[string]*models.LogEntryAnon, len(ids))
+	answered := 0
 	for _, m := range list {
 		for id, e := range m {
-			byLeaf[leafOf(id)] = &e
+			answered++
+			for _, asked := range ids {
+				if names(asked, id) {
+					found[asked] = &e
+				}
+			}
 		}
 	}
-	found := make(map[string]*models.LogEntryAnon)
-	for _, id := range ids {
-		if e := byLeaf[leafOf(id)]; e != nil {
-			found[id] = e
-		}
-	}
-	if len(found) != len(ids) || len(byLeaf) != len(ids) {
-		return nil, fmt.Errorf("%w: %d entries were asked for, %d of them answered, %d in all", ErrLog, len(ids), len(found), len(byLeaf))
+	if len(found) != len(ids) || answered != len(ids) {
+		return nil, fmt.Errorf("%w: %d entries were asked for, %d of them answered, %d in all", ErrLog, len(ids), len(found), answered)
 	}
 	return found, nil
 }
@@ -129,7 +148,7 @@ func (c *client) entries(ctx context.Context, ids []string) (map[string]*models.
 func (c *client) create(ctx context.Context, e models.ProposedEntry) (string, *models.LogEntryAnon, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	p := entries.NewCreateLogEntryParams().WithProposedEntry(e)
+	p := entries.NewCreateLogEntryParamsWithTimeout(c.timeout).WithProposedEntry(e)
 	ok, err := c.rekor.Entries.CreateLogEntryContext(ctx, p)
 	if err != nil {
 		return "", nil, fmt.Errorf("create a Rekor entry: %w", err)
@@ -155,11 +174,19 @@ func read[T any](ctx context.Context, limit time.Duration, call func(context.Con
 	return backoff.Retry(ctx, func() (T, error) {
 		v, err := call(ctx)
 		var status interface{ Code() int }
-		if errors.As(err, &status) && status.Code() < 500 && status.Code() != http.StatusTooManyRequests {
+		if errors.As(err, &status) && status.Code() < 500 && status.Code() != http.StatusTooManyRequests || errors.Is(err, errTooLong) {
 			return v, backoff.Permanent(err)
 		}
 		return v, err
 	}, backoff.WithBackOff(b), backoff.WithMaxTries(readTries))
+}
+
+// names reports whether an answered ID is that of the entry asked for. One that
+// was asked for by its leaf hash alone is answered with its tree's ID too. Else
+// the trees must be the same: anyone can log the bytes of an entry again in the
+// log's next tree.
+func names(asked, answered string) bool {
+	return asked == answered || asked == leafOf(answered) && entryID.MatchString(answered)
 }
 
 // leafOf returns the leaf hash in an entry's ID, the last 64 digits.
@@ -199,7 +226,7 @@ type boundedBody struct {
 
 func (b *boundedBody) Read(p []byte) (int, error) {
 	if b.left <= 0 {
-		return 0, fmt.Errorf("the answer is longer than %d bytes", maxAnswer)
+		return 0, errTooLong
 	}
 	n, err := b.ReadCloser.Read(p[:min(int64(len(p)), b.left)])
 	b.left -= int64(n)

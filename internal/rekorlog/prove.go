@@ -6,6 +6,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/go-openapi/strfmt"
@@ -16,6 +18,10 @@ import (
 	"github.com/sigstore/sigstore/pkg/signature"
 	"github.com/transparency-dev/merkle/rfc6962"
 )
+
+// errUnknownLog marks an entry of a log that the trusted root does not have. It
+// is a forgery, unless the trusted root is out of date.
+var errUnknownLog = errors.New("the log is not trusted")
 
 // A logged is an entry proved to be in the log.
 type logged struct {
@@ -41,7 +47,7 @@ func prove(ctx context.Context, id string, e *models.LogEntryAnon, tm root.Trust
 	if err := rekorverify.VerifyLogEntry(ctx, e, verifier); err != nil {
 		return nil, fmt.Errorf("%w: entry %s: %w", ErrLog, id, err)
 	}
-	if err := checkSize(e.Verification.InclusionProof); err != nil {
+	if err := checkTree(id, e.Verification.InclusionProof); err != nil {
 		return nil, fmt.Errorf("%w: entry %s: %w", ErrLog, id, err)
 	}
 	return l, nil
@@ -77,7 +83,7 @@ func parseEntry(id string, e *models.LogEntryAnon) (*logged, error) {
 func logVerifier(e *models.LogEntryAnon, tm root.TrustedMaterial) (signature.Verifier, error) {
 	log, ok := tm.RekorLogs()[*e.LogID]
 	if !ok {
-		return nil, fmt.Errorf("log %s is not trusted", *e.LogID)
+		return nil, fmt.Errorf("%w: %s", errUnknownLog, *e.LogID)
 	}
 	t := time.Unix(*e.IntegratedTime, 0)
 	if !log.ValidityPeriodStart.IsZero() && t.Before(log.ValidityPeriodStart) ||
@@ -87,15 +93,27 @@ func logVerifier(e *models.LogEntryAnon, tm root.TrustedMaterial) (signature.Ver
 	return signature.LoadVerifier(log.PublicKey, log.SignatureHashFunc)
 }
 
-// checkSize compares the proof's tree size with the checkpoint's, which
-// rekor's own verification leaves out.
-func checkSize(p *models.InclusionProof) error {
+// checkTree compares the proof with the checkpoint in what rekor's own
+// verification leaves out: the tree's size, and the tree's ID, if the entry's
+// ID has one. Rekor's checkpoints name it, in decimal, at the end of the origin.
+func checkTree(id string, p *models.InclusionProof) error {
 	var c util.SignedCheckpoint
 	if err := c.UnmarshalText([]byte(*p.Checkpoint)); err != nil {
 		return err
 	}
 	if *p.TreeSize < 0 || c.Size != uint64(*p.TreeSize) {
 		return fmt.Errorf("its proof is for tree size %d, its checkpoint for %d", *p.TreeSize, c.Size)
+	}
+	prefix := strings.TrimSuffix(id, leafOf(id))
+	if prefix == "" {
+		return nil
+	}
+	tree, err := strconv.ParseUint(prefix, 16, 64)
+	if err != nil {
+		return err
+	}
+	if !strings.HasSuffix(c.Origin, " - "+strconv.FormatUint(tree, 10)) {
+		return fmt.Errorf("its checkpoint is of the tree %.100q", c.Origin)
 	}
 	return nil
 }

@@ -48,6 +48,7 @@ const (
 	maxRemembered = 16384
 	maxForeign    = 16384
 	maxUnnamed    = 1024
+	maxUnsure     = 1024
 
 	// fresh is how young a record may be that another instance may still be
 	// about to outrank: an entry with a lower index may be in the log already
@@ -89,8 +90,9 @@ type Log struct {
 	adds    *flight.Group[record.Sighting]
 
 	remembered *lru.Cache[string, []record.Sighting] // by reference; records never change
-	foreign    *lru.Cache[string, struct{}]          // entry ID and reference that it is no record of
+	foreign    *lru.Cache[string, time.Time]         // entry ID and reference that it is no record of; until when, zero for ever
 	unnamed    *lru.Cache[string, time.Time]         // entry IDs whose statement was not there, and when
+	unsure     *lru.Cache[string, time.Time]         // references whose record may have been written in vain, and when
 }
 
 // New returns a log. It asks nobody before the first use.
@@ -101,12 +103,13 @@ func New(c Config) *Log {
 	return &Log{
 		c:       c,
 		client:  newClient(c.URL, c.Timeout, c.Transport),
-		lookups: flight.NewGroup[[]record.Sighting](4 * c.Timeout),
+		lookups: flight.NewGroup[[]record.Sighting](4*c.Timeout + c.Settle),
 		// Certificate, create, look-up and wait, each within its own limit.
-		adds:       flight.NewGroup[record.Sighting](10 * c.Timeout),
+		adds:       flight.NewGroup[record.Sighting](10*c.Timeout + 2*c.Settle),
 		remembered: newCache[[]record.Sighting](maxRemembered),
-		foreign:    newCache[struct{}](maxForeign),
+		foreign:    newCache[time.Time](maxForeign),
 		unnamed:    newCache[time.Time](maxUnnamed),
+		unsure:     newCache[time.Time](maxUnsure),
 	}
 }
 
@@ -142,21 +145,26 @@ func (l *Log) Lookup(ctx context.Context, ref string) ([]record.Sighting, error)
 		return s, nil
 	}
 	return l.lookups.Do(ctx, ref, func(ctx context.Context) ([]record.Sighting, error) {
-		s, age, err := l.search(ctx, ref)
-		if err != nil {
+		return l.look(ctx, ref)
+	})
+}
+
+// look asks the log for the sightings of ref, and remembers them.
+func (l *Log) look(ctx context.Context, ref string) ([]record.Sighting, error) {
+	s, age, err := l.search(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	if len(s) > 0 && age < fresh {
+		if err := sleep(ctx, l.c.Settle); err != nil {
 			return nil, err
 		}
-		if len(s) > 0 && age < fresh {
-			if err := sleep(ctx, l.c.Settle); err != nil {
-				return nil, err
-			}
-			if s, _, err = l.search(ctx, ref); err != nil {
-				return nil, err
-			}
+		if s, _, err = l.search(ctx, ref); err != nil {
+			return nil, err
 		}
-		l.remember(ref, s)
-		return s, nil
-	})
+	}
+	l.remember(ref, s)
+	return s, nil
 }
 
 // remember keeps sightings. That a tag has none is never remembered: another

@@ -13,6 +13,7 @@ import (
 
 	"github.com/go-openapi/strfmt"
 	"github.com/sigstore/rekor/pkg/generated/models"
+	"github.com/sigstore/sigstore-go/pkg/root"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/tlogistry/tlogistry/internal/record"
@@ -24,9 +25,9 @@ const (
 	manyHits = 50
 	// batches is how many batches of entries are fetched at once.
 	batches = 4
-	// staleTrust is how old the trusted root may be when an entry that names
-	// this identity is not trusted by it.
-	staleTrust = 10 * time.Minute
+	// untrustedFor is how long an entry that names this identity and is not
+	// trusted is ignored unread. Anyone can log thousands of them.
+	untrustedFor = time.Minute
 )
 
 // search asks the log for the sightings of ref, lowest index first, and
@@ -40,7 +41,7 @@ func (l *Log) search(ctx context.Context, ref string) ([]record.Sighting, time.D
 	if err != nil {
 		return nil, 0, err
 	}
-	ids = slices.DeleteFunc(ids, func(uuid string) bool { return l.foreign.Contains(uuid + " " + ref) })
+	ids = slices.DeleteFunc(ids, func(uuid string) bool { return l.ignored(uuid, ref) })
 	sightings, err := l.sightings(ctx, id, ref, ids)
 	if err != nil {
 		return nil, 0, err
@@ -68,7 +69,7 @@ func (l *Log) hits(ctx context.Context, id record.Identity, ref string) ([]strin
 	own := id.OwnSubject(ref)
 	q := &models.SearchIndex{Hash: "sha256:" + hex.EncodeToString(own[:])}
 	ids, date, err := l.client.search(ctx, q)
-	if err != nil || len(ids) <= manyHits {
+	if !errors.Is(err, errTooLong) && (err != nil || len(ids) <= manyHits) {
 		return ids, date, err
 	}
 	// Somebody floods the subject. Most do not also forge our address.
@@ -77,65 +78,62 @@ func (l *Log) hits(ctx context.Context, id record.Identity, ref string) ([]strin
 	return l.client.search(ctx, q)
 }
 
-// sightings fetches entries and returns those that are records of ref by id.
+// sightings fetches entries, a few batches at a time, and returns those that
+// are records of ref by id. What a batch has shown to be foreign is remembered
+// at once: a flood is read once, and need not be read in one go.
 func (l *Log) sightings(ctx context.Context, id record.Identity, ref string, ids []string) ([]record.Sighting, error) {
-	if len(ids) == 0 {
-		return nil, nil
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(batches)
+	var mu sync.Mutex
+	var found []record.Sighting
+	for batch := range slices.Chunk(ids, maxBatch) {
+		g.Go(func() error {
+			own, err := l.batch(gctx, id, ref, batch)
+			mu.Lock()
+			defer mu.Unlock()
+			found = append(found, own...)
+			return err
+		})
 	}
-	entries, err := l.fetch(ctx, ids)
-	if err != nil {
+	if err := g.Wait(); err != nil {
 		return nil, err
 	}
-	found, foreign, err := l.verify(ctx, id, ref, entries, l.c.Trust.maxAge)
-	if err != nil {
-		return nil, err
-	}
-	// An entry that names us and is not trusted must not be ignored for a
-	// trusted root that is out of date.
-	if slices.ContainsFunc(foreign, func(e error) bool { return errors.Is(e, errUntrusted) }) {
-		if found, foreign, err = l.verify(ctx, id, ref, entries, staleTrust); err != nil {
-			return nil, err
-		}
-	}
-	for _, e := range foreign {
-		l.c.Logger.DebugContext(ctx, "entry ignored", slog.String("reference", ref), slog.String("error", e.Error()))
-	}
-	if len(foreign) > 0 {
-		l.c.Logger.InfoContext(ctx, "entries ignored", slog.String("reference", ref), slog.Int("ignored", len(foreign)), slog.Int("own", len(found)))
+	if ignored := len(ids) - len(found); ignored > 0 {
+		l.c.Logger.InfoContext(ctx, "entries ignored", slog.String("reference", ref), slog.Int("ignored", ignored), slog.Int("own", len(found)))
 	}
 	return found, nil
 }
 
-// fetch returns the entries of ids, by ID.
-func (l *Log) fetch(ctx context.Context, ids []string) (map[string]*models.LogEntryAnon, error) {
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(batches)
-	var mu sync.Mutex
-	all := make(map[string]*models.LogEntryAnon, len(ids))
-	for batch := range slices.Chunk(ids, maxBatch) {
-		g.Go(func() error {
-			entries, err := l.client.entries(ctx, batch)
-			if err != nil {
-				return err
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			for id, e := range entries {
-				all[id] = e
-			}
-			return nil
-		})
+// batch fetches at most maxBatch entries and returns those that are records of
+// ref by id.
+func (l *Log) batch(ctx context.Context, id record.Identity, ref string, ids []string) ([]record.Sighting, error) {
+	entries, err := l.client.entries(ctx, ids)
+	if err != nil {
+		return nil, err
 	}
-	return all, g.Wait()
+	var found []record.Sighting
+	var foreign map[string]error
+	// An entry that names us and is not trusted must not be ignored for a
+	// trusted root that is out of date.
+	err = l.c.Trust.judge(ctx, func(tm root.TrustedMaterial) (err error) {
+		found, foreign, err = sift(ctx, id, ref, entries, tm)
+		return err
+	})
+	if err != nil && !errors.Is(err, errUntrusted) {
+		return nil, err
+	}
+	for uuid, err := range foreign {
+		l.ignore(uuid, ref, err)
+		l.c.Logger.DebugContext(ctx, "entry ignored", slog.String("reference", ref), slog.String("error", err.Error()))
+	}
+	return found, nil
 }
 
-// verify proves entries and tells records of ref by id from foreign ones. It
-// remembers the foreign ones.
-func (l *Log) verify(ctx context.Context, id record.Identity, ref string, entries map[string]*models.LogEntryAnon, maxAge time.Duration) (found []record.Sighting, foreign []error, err error) {
-	tm, err := l.c.Trust.Material(ctx, maxAge)
-	if err != nil {
-		return nil, nil, err
-	}
+// sift proves entries and tells records of ref by id from foreign ones, of
+// which it says why, by ID. It fails with ErrLog if one is not proved, and with
+// errUntrusted if the foreign ones may be records by a trusted root to come.
+func sift(ctx context.Context, id record.Identity, ref string, entries map[string]*models.LogEntryAnon, tm root.TrustedMaterial) (found []record.Sighting, foreign map[string]error, err error) {
+	foreign = make(map[string]error)
 	for uuid, e := range entries {
 		if err := ctx.Err(); err != nil {
 			return nil, nil, err
@@ -145,14 +143,32 @@ func (l *Log) verify(ctx context.Context, id record.Identity, ref string, entrie
 			return nil, nil, err
 		}
 		s, err := identify(proved, tm, id, ref)
-		if err == nil {
-			found = append(found, s)
+		if err != nil {
+			foreign[uuid] = err
 			continue
 		}
-		foreign = append(foreign, err)
-		if !errors.Is(err, errUntrusted) {
-			l.foreign.Add(uuid+" "+ref, struct{}{})
+		found = append(found, s)
+	}
+	for _, err := range foreign {
+		if errors.Is(err, errUntrusted) {
+			return found, foreign, err
 		}
 	}
 	return found, foreign, nil
+}
+
+// ignore remembers that an entry is no record of ref, for good unless that
+// depends on the trusted root.
+func (l *Log) ignore(uuid, ref string, why error) {
+	var until time.Time
+	if errors.Is(why, errUntrusted) {
+		until = time.Now().Add(untrustedFor)
+	}
+	l.foreign.Add(uuid+" "+ref, until)
+}
+
+// ignored reports whether an entry is remembered to be no record of ref.
+func (l *Log) ignored(uuid, ref string) bool {
+	until, ok := l.foreign.Get(uuid + " " + ref)
+	return ok && (until.IsZero() || time.Now().Before(until))
 }

@@ -2,12 +2,15 @@ package rekorlog
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"net/http"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -22,6 +25,12 @@ const (
 	// trustAge is how old a trusted root from TUF may be before it is fetched
 	// anew. Sigstore renews its TUF timestamp within days.
 	trustAge = 12 * time.Hour
+	// staleTrust is how old the trusted root may be when it does not trust what
+	// may be this identity's or the log's.
+	staleTrust = 10 * time.Minute
+	// trustPause is the time after a failed fetch in which the trusted root
+	// held is used without trying again.
+	trustPause = 5 * time.Minute
 	// trustLimit is the time that a fetch may take.
 	trustLimit = time.Minute
 	// maxTrustedRoot bounds a trusted root file, in bytes. Sigstore's has 7 KiB.
@@ -38,9 +47,11 @@ type Trust struct {
 	mu      sync.Mutex
 	current root.TrustedMaterial
 	loaded  time.Time
+	failed  time.Time // when loading failed last
 }
 
-// FileTrust returns the trust in a trusted_root.json. It is read once.
+// FileTrust returns the trust in a trusted_root.json. It is read on first need,
+// and again where it does not trust what may be this identity's or the log's.
 func FileTrust(path string) *Trust {
 	return newTrust(math.MaxInt64, func(context.Context) (root.TrustedMaterial, error) {
 		f, err := os.Open(path)
@@ -70,9 +81,13 @@ type TUF struct {
 // TUFTrust returns the trust in a TUF repository. It is fetched on first need
 // and anew when it is older than 12 hours. Where the repository cannot be
 // reached, the cache serves until its metadata expires, and so does what this
-// process has fetched before.
+// process has fetched before. A cache that cannot be used is done without.
 func TUFTrust(t TUF) *Trust {
 	return newTrust(trustAge, func(ctx context.Context) (root.TrustedMaterial, error) {
+		t := t
+		if !usable(t.Cache) {
+			t.Cache = ""
+		}
 		tr, err := t.fetch(ctx, false)
 		if err == nil || t.Cache == "" {
 			return tr, err
@@ -111,6 +126,29 @@ func (t TUF) fetch(ctx context.Context, onlyCache bool) (root.TrustedMaterial, e
 	return root.GetTrustedRoot(c)
 }
 
+// usable reports whether a cache directory is there, or can be made, and can be
+// written. It removes files that are not JSON, which go-tuf would fail on for
+// ever: a full disk or a power cut leaves such.
+func usable(dir string) bool {
+	if dir == "" || os.MkdirAll(dir, 0o700) != nil {
+		return false
+	}
+	probe, err := os.CreateTemp(dir, "probe-")
+	if err != nil || errors.Join(probe.Close(), os.Remove(probe.Name())) != nil {
+		return false
+	}
+	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		if err == nil && !json.Valid(b) {
+			err = os.Remove(path)
+		}
+		return err
+	}) == nil
+}
+
 // A contextTransport gives requests the context that go-tuf leaves out.
 type contextTransport struct{ ctx context.Context }
 
@@ -134,12 +172,13 @@ func (t *Trust) Material(ctx context.Context, maxAge time.Duration) (root.Truste
 			return tm, nil
 		}
 		tm, err := t.load(ctx)
+		t.mu.Lock()
+		defer t.mu.Unlock()
 		if err != nil {
+			t.failed = time.Now()
 			return nil, fmt.Errorf("load the trusted root: %w", err)
 		}
-		t.mu.Lock()
-		t.current, t.loaded = tm, time.Now()
-		t.mu.Unlock()
+		t.current, t.loaded, t.failed = tm, time.Now(), time.Time{}
 		return tm, nil
 	})
 	if old := t.held(math.MaxInt64); err != nil && old != nil && ctx.Err() == nil {
@@ -148,11 +187,30 @@ func (t *Trust) Material(ctx context.Context, maxAge time.Duration) (root.Truste
 	return tm, err
 }
 
-// held returns the trusted root loaded, unless it is older than maxAge.
+// judge calls f with the trusted root. If f fails for want of trust, it is
+// called again with a trusted root that is no older than staleTrust.
+func (t *Trust) judge(ctx context.Context, f func(root.TrustedMaterial) error) error {
+	tm, err := t.Material(ctx, t.maxAge)
+	if err != nil {
+		return err
+	}
+	err = f(tm)
+	if !errors.Is(err, errUntrusted) && !errors.Is(err, errUnknownLog) {
+		return err
+	}
+	again, terr := t.Material(ctx, staleTrust)
+	if terr != nil || again == tm {
+		return errors.Join(err, terr)
+	}
+	return f(again)
+}
+
+// held returns the trusted root loaded, unless it is older than maxAge and
+// trying to load it anew has not just failed.
 func (t *Trust) held(maxAge time.Duration) root.TrustedMaterial {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.current == nil || time.Since(t.loaded) > maxAge {
+	if t.current == nil || time.Since(t.loaded) > maxAge && time.Since(t.failed) > trustPause {
 		return nil
 	}
 	return t.current

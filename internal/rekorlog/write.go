@@ -3,6 +3,7 @@ package rekorlog
 import (
 	"context"
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -18,6 +19,7 @@ import (
 	"github.com/go-openapi/strfmt"
 	"github.com/sigstore/rekor/pkg/generated/client/entries"
 	"github.com/sigstore/rekor/pkg/generated/models"
+	"github.com/sigstore/sigstore-go/pkg/root"
 	"github.com/sigstore/sigstore-go/pkg/sign"
 
 	"github.com/tlogistry/tlogistry/internal/keyless"
@@ -30,6 +32,7 @@ const createTries = 3
 // Add writes the record, waits until its own entry shows in the index and the
 // settle time has passed since the create was answered, and remembers all
 // sightings of ref that then show. Calls for one ref at a time make one entry.
+// If a record of ref is known by now, none is written: record.ErrRecorded.
 //
 // The settle time is at least what the create took: a log that is slow to
 // answer, for load, is slow to fill its index too. Measured on two cores with
@@ -37,15 +40,42 @@ const createTries = 3
 // 1 to 3 of 240 pairs end with two digests.
 func (l *Log) Add(ctx context.Context, ref, digest string) (record.Sighting, error) {
 	return l.adds.Do(ctx, ref, func(ctx context.Context) (record.Sighting, error) {
-		if s, ok := l.remembered.Get(ref); ok {
-			return s[0], nil // recorded since the caller looked
+		if l.remembered.Contains(ref) {
+			return record.Sighting{}, record.ErrRecorded // since the caller looked
+		}
+		if err := l.earlier(ctx, ref); err != nil {
+			return record.Sighting{}, err
 		}
 		own, settled, err := l.write(ctx, ref, digest)
-		if err != nil {
-			return own, err
+		if err == nil {
+			err = l.confirm(ctx, own, settled)
 		}
-		return own, l.confirm(ctx, own, settled)
+		if err != nil {
+			l.unsure.Add(ref, time.Now())
+		}
+		return own, err
 	})
+}
+
+// earlier fails with record.ErrRecorded if an earlier call has made a record of
+// ref without learning of it. The caller may have looked before that showed.
+func (l *Log) earlier(ctx context.Context, ref string) error {
+	failed, ok := l.unsure.Get(ref)
+	if !ok {
+		return nil
+	}
+	if err := sleep(ctx, l.c.Settle-time.Since(failed)); err != nil {
+		return err
+	}
+	s, err := l.look(ctx, ref)
+	if err != nil {
+		return err
+	}
+	l.unsure.Remove(ref)
+	if len(s) > 0 {
+		return record.ErrRecorded
+	}
+	return nil
 }
 
 // write logs the statement about ref and digest and verifies the entry made.
@@ -64,6 +94,10 @@ func (l *Log) write(ctx context.Context, ref, digest string) (record.Sighting, t
 	if err != nil {
 		return record.Sighting{}, time.Time{}, err
 	}
+	// What could not be verified afterwards is not written.
+	if err := l.checkSigner(ctx, sig); err != nil {
+		return record.Sighting{}, time.Time{}, err
+	}
 	asked := time.Now()
 	uuid, entry, err := l.propose(ctx, ref, statement, sig)
 	if err != nil {
@@ -72,6 +106,21 @@ func (l *Log) write(ctx context.Context, ref, digest string) (record.Sighting, t
 	answered := time.Now()
 	own, err := l.verifyOwn(ctx, id, ref, uuid, entry, statement)
 	return own, answered.Add(max(l.c.Settle, answered.Sub(asked))), err
+}
+
+// checkSigner checks that the certificate of a signature is trusted, at the
+// start of its life, which needs no clock.
+func (l *Log) checkSigner(ctx context.Context, sig keyless.Signature) error {
+	cert, err := x509.ParseCertificate(sig.Certificate)
+	if err != nil {
+		return fmt.Errorf("the certificate to sign with: %w", err)
+	}
+	return l.c.Trust.judge(ctx, func(tm root.TrustedMaterial) error {
+		if err := checkChain(cert, cert.NotBefore, tm); err != nil {
+			return fmt.Errorf("%w: it is the one to sign with: %w", errUntrusted, err)
+		}
+		return nil
+	})
 }
 
 // propose has the log make an entry: of kind intoto, or of kind dsse if the log
@@ -147,16 +196,16 @@ func (l *Log) conflicting(ctx context.Context, c *entries.CreateLogEntryConflict
 
 // verifyOwn verifies the entry just made, as strictly as any other.
 func (l *Log) verifyOwn(ctx context.Context, id record.Identity, ref, uuid string, e *models.LogEntryAnon, statement []byte) (record.Sighting, error) {
-	tm, err := l.c.Trust.Material(ctx, l.c.Trust.maxAge)
-	if err != nil {
-		return record.Sighting{}, err
-	}
-	proved, err := prove(ctx, uuid, e, tm)
-	if err != nil {
-		return record.Sighting{}, err
-	}
-	proved.statement = statement
-	own, err := identify(proved, tm, id, ref)
+	var own record.Sighting
+	err := l.c.Trust.judge(ctx, func(tm root.TrustedMaterial) error {
+		proved, err := prove(ctx, uuid, e, tm)
+		if err != nil {
+			return err
+		}
+		proved.statement = statement
+		own, err = identify(proved, tm, id, ref)
+		return err
+	})
 	if err != nil {
 		return own, fmt.Errorf("verify the entry written: %w", err)
 	}

@@ -1,0 +1,133 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tlogistry/tlogistry/internal/config"
+	"github.com/tlogistry/tlogistry/internal/ociref"
+	"github.com/tlogistry/tlogistry/internal/pullfile"
+	"github.com/tlogistry/tlogistry/internal/rekorlog"
+)
+
+// A crowd is what everybody recorded for a reference.
+type crowd struct {
+	Reference string    `json:"reference"`
+	Agree     bool      `json:"agree"` // no two identities saw different digests
+	Records   []witness `json:"records"`
+}
+
+type witness struct {
+	Identity  string    `json:"identity"`
+	Issuer    string    `json:"issuer"`
+	Recorded  string    `json:"recorded,omitempty"`
+	FirstSeen time.Time `json:"firstSeen"`
+	LogIndex  int64     `json:"logIndex"`
+	UUID      string    `json:"uuid"`
+}
+
+// verifyAnyone prints what every identity recorded for each reference.
+func verifyAnyone(cmd *cobra.Command, flags sourceFlags, images []pullfile.Image, print printer) error {
+	c, err := flags.config()
+	if err != nil {
+		return err
+	}
+	if c.Log == config.Local {
+		return errors.New("--anyone asks Rekor: set --rekor or REKOR_URL")
+	}
+	log, err := openRekor(c)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	all := []crowd{}
+	for _, image := range images {
+		if image.Err != nil {
+			return &statusError{exitCannotTell, image.Err}
+		}
+		req, err := ociref.ParseReference(image.Reference)
+		if err != nil {
+			return err
+		}
+		if req.Tag == "" {
+			continue
+		}
+		found, err := log.Everyone(cmd.Context(), req.String())
+		if err != nil {
+			return &statusError{exitCannotTell, err}
+		}
+		all = append(all, crowdOf(req.String(), found))
+	}
+	if err := print.crowds(cmd.OutOrStdout(), all); err != nil {
+		return err
+	}
+	return worstCrowd(all)
+}
+
+// crowdOf gathers the records of a reference. Each identity's first one counts.
+func crowdOf(ref string, found []rekorlog.Witness) crowd {
+	c := crowd{Reference: ref, Agree: true, Records: []witness{}}
+	seen := make(map[string]bool)
+	digest := ""
+	for _, f := range found {
+		c.Records = append(c.Records, witness{f.Identity.Subject, f.Identity.Issuer, f.Digest, f.Time, f.Index, f.UUID})
+		who := f.Identity.Issuer + " " + f.Identity.Subject
+		if seen[who] || f.Digest == "" {
+			continue
+		}
+		seen[who] = true
+		if digest != "" && f.Digest != digest {
+			c.Agree = false
+		}
+		digest = f.Digest
+	}
+	return c
+}
+
+func worstCrowd(all []crowd) error {
+	status := 0
+	for _, c := range all {
+		switch {
+		case !c.Agree:
+			return &statusError{status: exitMoved}
+		case len(c.Records) == 0:
+			status = exitNotRecorded
+		}
+	}
+	if status != 0 {
+		return &statusError{status: status}
+	}
+	return nil
+}
+
+func (p printer) crowds(w io.Writer, all []crowd) error {
+	if p.json {
+		return p.value(w, all)
+	}
+	rows := [][]string{{"REFERENCE", "RECORDED", "FIRST SEEN", "LOG INDEX", "IDENTITY", "ISSUER"}}
+	var notes []string
+	for _, c := range all {
+		for _, r := range c.Records {
+			rows = append(rows, []string{c.Reference, r.Recorded, r.FirstSeen.UTC().Format(time.RFC3339), fmt.Sprint(r.LogIndex), r.Identity, r.Issuer})
+		}
+		switch {
+		case len(c.Records) == 0:
+			notes = append(notes, c.Reference+": nobody recorded it")
+		case !c.Agree:
+			notes = append(notes, c.Reference+": identities saw different digests")
+		}
+	}
+	if err := p.table(w, rows); err != nil {
+		return err
+	}
+	for _, note := range notes {
+		if _, err := fmt.Fprintln(w, note); err != nil {
+			return err
+		}
+	}
+	return nil
+}
