@@ -1,15 +1,14 @@
 package e2e
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -213,6 +212,12 @@ func within(t testing.TB, what string, is func() bool) {
 	}
 }
 
+// mustSay waits until the service's log has a text.
+func (s *service) mustSay(t testing.TB, text string) {
+	t.Helper()
+	within(t, "text "+text+" in the log", func() bool { return strings.Contains(s.logs.String(), text) })
+}
+
 // mustBeUnavailable fails the test unless the answer is the 503 that a log
 // which cannot be used leads to, with nothing of the tag in it.
 func (a answer) mustBeUnavailable(t testing.TB) {
@@ -244,7 +249,7 @@ func (a answer) mustRefuse(t testing.TB, recorded, served string) {
 		want = "another digest was recorded at " + a.header.Get("Tlog-Integratedtime") + ", log index " + a.header.Get("Tlog-Logindex") + ", which the log does not hold"
 	}
 	want += "; the registry now serves " + served
-	if code != "DENIED" || !bytes.HasSuffix([]byte(message), []byte(want)) {
+	if code != "DENIED" || !strings.HasSuffix(message, want) {
 		t.Errorf("error %s: %s\nwant DENIED: … %s", code, message, want)
 	}
 }
@@ -254,41 +259,5 @@ func (a answer) mustBeRecord(t testing.TB, uuid string) {
 	t.Helper()
 	if got := a.header.Get("Tlog-Uuid"); got != uuid {
 		t.Errorf("Tlog-Uuid is %q, want %q", got, uuid)
-	}
-}
-
-// rewriting is a hook that forwards requests of one path and changes the
-// bodies of the answers that have the status.
-func rewriting(path string, status int, change func([]byte) []byte) sigstore.Hook {
-	return func(w http.ResponseWriter, r *http.Request, next http.Handler) bool {
-		if r.Method != http.MethodPost || r.URL.Path != path {
-			return false
-		}
-		r.Header.Del("Accept-Encoding")
-		answer := httptest.NewRecorder()
-		next.ServeHTTP(answer, r)
-		body := answer.Body.Bytes()
-		if answer.Code == status {
-			body = change(body)
-		}
-		for name, values := range answer.Header() {
-			w.Header()[name] = values
-		}
-		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
-		w.WriteHeader(answer.Code)
-		w.Write(body)
-		return true
-	}
-}
-
-// answering is a hook that answers requests of one path by itself.
-func answering(path string, h http.HandlerFunc) sigstore.Hook {
-	return func(w http.ResponseWriter, r *http.Request, _ http.Handler) bool {
-		if r.Method != http.MethodPost || r.URL.Path != path {
-			return false
-		}
-		io.Copy(io.Discard, r.Body)
-		h(w, r)
-		return true
 	}
 }
