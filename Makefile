@@ -2,7 +2,7 @@
 
 GO ?= go
 
-.PHONY: test check unit e2e e2e-race fuzz clients
+.PHONY: test check unit e2e e2e-race fuzz clients terraform-test
 
 test: check unit e2e e2e-race
 
@@ -31,3 +31,14 @@ fuzz:
 			$(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime 10s $$p || exit 1; \
 		done; \
 	done
+
+# Without the provider registry only the format is checked, and it says so.
+terraform-test:
+	terraform fmt -check -diff -recursive terraform
+	@if out=$$(terraform -chdir=terraform init -backend=false -input=false -no-color 2>&1); then \
+		terraform -chdir=terraform validate && terraform -chdir=terraform test; \
+	elif echo "$$out" | grep -Eq 'Failed to (query available|install) provider'; then \
+		echo 'terraform-test: the providers cannot be downloaded, so validate and test did not run'; \
+	else \
+		echo "$$out" >&2; exit 1; \
+	fi

@@ -139,7 +139,7 @@ func TestBadConfiguration(t *testing.T) {
 		{"LOCAL_ONLY", "yes", `LOCAL_ONLY="yes": want true or false`},
 		{"TLOG", "sigsum", `TLOG="sigsum": want rekor or local`},
 		{"REKOR_URL", "ftp://x", `REKOR_URL="ftp://x": want an http or https address, such as https://host`},
-		{"FULCIO_URL", "https://u:p@x", `FULCIO_URL="https://u:p@x": want an http or https address, without user, query and fragment`},
+		{"FULCIO_URL", "https://u:p@x", `FULCIO_URL="https://u:xxxxx@x": want an http or https address, without user, query and fragment`},
 		{"REKOR_TIMEOUT", "0s", `REKOR_TIMEOUT="0s": want a duration above zero such as 30s`},
 		{"FULCIO_TIMEOUT", "soon", `FULCIO_TIMEOUT="soon": want a duration above zero such as 30s`},
 		{"REKOR_SETTLE", "-1s", `REKOR_SETTLE="-1s": want a duration of zero or more such as 250ms`},

@@ -163,7 +163,7 @@ func broken() map[string]http.HandlerFunc {
 // record", which only an empty list says.
 func TestTamperedAnswer(t *testing.T) {
 	w := newRekorWorld(t, sigstore.Options{})
-	writer, svc := w.direct(t), w.behind(t, "REKOR_TIMEOUT=2s")
+	writer, svc := w.direct(t), w.behind(t, "REKOR_TIMEOUT="+limit.String())
 	other, entry := w.anotherEntry(t)
 
 	hooks := make(map[string]sigstore.Hook)

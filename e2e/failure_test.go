@@ -10,14 +10,13 @@ import (
 )
 
 // limit is what the failing services are given in the tests here.
-const limit = 1500 * time.Millisecond
+const limit = time.Second
 
 // failures are the ways in which a server fails.
 var failures = map[string]func(*sigstore.Proxy){
 	"down":              (*sigstore.Proxy).Down,
 	"slow":              func(p *sigstore.Proxy) { p.Slow(time.Minute) },
 	"answering 500":     func(p *sigstore.Proxy) { p.Fail(http.StatusInternalServerError) },
-	"answering 503":     func(p *sigstore.Proxy) { p.Fail(http.StatusServiceUnavailable) },
 	"too many requests": func(p *sigstore.Proxy) { p.Fail(http.StatusTooManyRequests) },
 	"forbidding":        func(p *sigstore.Proxy) { p.Fail(http.StatusForbidden) },
 	"answering HTML":    func(p *sigstore.Proxy) { p.Hook(welcome) },

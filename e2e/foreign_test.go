@@ -160,6 +160,7 @@ func (w *rekorWorld) misstated(t *testing.T) map[string]func(tag string) []byte 
 		"no-record": ours(func(tag string) string {
 			return fmt.Sprintf(`{"subject":[{"name":"x","digest":{"sha256":%q}}]}`, strings.TrimPrefix(w.ownSubject(tag), "sha256:"))
 		}),
+		"swapped-signatures": func(tag string) []byte { return swapped(t, us, other, w.statement(t, tag, w.two)) },
 		"of-others-about-the-tag": func(tag string) []byte {
 			b, err := record.Statement{Identity: another, Ref: refOf(tag), Digest: w.two}.Encode()
 			if err != nil {
@@ -225,6 +226,29 @@ func intoto001(t testing.TB, a *sigstore.Author, statement []byte) []byte {
 		"content":   map[string]any{"envelope": string(envelope)},
 		"publicKey": certificatePEM(a),
 	}})
+}
+
+// swapped is a proposal of a statement signed by a and by b, in which each
+// signature stands beside the other's certificate. Rekor takes it: each
+// certificate has a signature, and each signature a certificate.
+func swapped(t testing.TB, a, b *sigstore.Author, statement []byte) []byte {
+	t.Helper()
+	var first, second map[string]any
+	for p, v := range map[*sigstore.Author]*map[string]any{a: &first, b: &second} {
+		if err := json.Unmarshal(proposal(t, p, statement), v); err != nil {
+			t.Fatal(err)
+		}
+	}
+	signatures := func(p map[string]any) (map[string]any, []any) {
+		envelope := p["spec"].(object)["content"].(object)["envelope"].(object)
+		return envelope, envelope["signatures"].([]any)
+	}
+	envelope, ours := signatures(first)
+	_, theirs := signatures(second)
+	x, y := ours[0].(object), theirs[0].(object)
+	x["sig"], y["sig"] = y["sig"], x["sig"]
+	envelope["signatures"] = []any{x, y}
+	return marshal(t, first)
 }
 
 // hashedrekord is a proposal of kind hashedrekord that a signed text.

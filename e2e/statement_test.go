@@ -184,6 +184,23 @@ func TestLowestIndex(t *testing.T) {
 	}
 }
 
+// TestLateLowest: the index shows the second of two records first. Both are
+// young, so a look-up gives the one before time to show, and goes by that.
+func TestLateLowest(t *testing.T) {
+	w := newRekorWorld(t, sigstore.Options{})
+	first := w.intoto(t, "late", w.author(t, sigstore.DefaultEmail), w.statement(t, "late", w.one))
+	w.intoto(t, "late", w.author(t, sigstore.DefaultEmail), w.statement(t, "late", w.two))
+	w.tag(t, "late", w.two)
+	w.rekor.Hook(times(1, rewriting(searchPath, http.StatusOK, func(body []byte) []byte {
+		return editAnswer(t, body, func(v any) any {
+			return slices.DeleteFunc(v.([]any), func(id any) bool { return id == first })
+		})
+	})))
+	refused := w.behind(t).get(t, "app", "late")
+	refused.mustRefuse(t, w.one, w.two)
+	refused.mustBeRecord(t, first)
+}
+
 func compareText(a, b any) int {
 	return strings.Compare(a.(string), b.(string))
 }

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -146,12 +147,14 @@ func TestServeDrains(t *testing.T) {
 	r := newRegistry(t)
 	r.push(t, "library/alpine:1", "a")
 	t.Setenv("TLOG_DIR", filepath.Join(t.TempDir(), "log"))
-	arrived, release := make(chan struct{}, 10), make(chan struct{})
+	arrived, released := make(chan struct{}, 10), make(chan struct{})
+	release := sync.OnceFunc(func() { close(released) })
+	t.Cleanup(release)
 	inner := r.Config.Handler
 	r.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if strings.Contains(req.URL.Path, "/manifests/") {
 			arrived <- struct{}{}
-			<-release
+			<-released
 		}
 		inner.ServeHTTP(w, req)
 	})
@@ -169,7 +172,7 @@ func TestServeDrains(t *testing.T) {
 		}
 	}
 	http.DefaultClient.CloseIdleConnections()
-	close(release)
+	release()
 	if got := <-answered; got != "200 OK 0 true" {
 		t.Error(got)
 	}
@@ -187,7 +190,10 @@ func stops(t *testing.T, want string, env ...string) {
 		cmd := process(t, args...)
 		cmd.Env = append(cmd.Env, env...)
 		var out, stderr bytes.Buffer
-		cmd.Stdout, cmd.Stderr = &out, &stderr
+		cmd.Stdout, cmd.Stderr = writerFunc(func(b []byte) (int, error) {
+			_ = cmd.Process.Kill() // it serves
+			return out.Write(b)
+		}), &stderr
 		_ = cmd.Run()
 		var said []string
 		for line := range strings.Lines(stderr.String()) {

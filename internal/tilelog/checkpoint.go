@@ -11,7 +11,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 )
 
-// Errors for callers to decide on. Neither stands for a log out of reach.
+// Errors for callers to decide on. None of them stands for a log out of reach.
 var (
 	// ErrDamaged says that a log's files contradict each other, its key or
 	// their format, or that one is missing.

@@ -79,7 +79,7 @@ func TestLaterRecords(t *testing.T) {
 	if err != nil || len(got) != 1 || got[0].Index != 1 || got[0].Digest != digest("a") || !got[0].Time.Equal(at) {
 		t.Errorf("got %+v, %v", got, err)
 	}
-	if s, err := l.Add(t.Context(), alpine, digest("b")); err != nil || s != got[0] {
+	if s, err := add(t.Context(), l, alpine, digest("b")); err != nil || s != got[0] {
 		t.Errorf("added again: %+v, %v", s, err)
 	}
 	if refs, dups := l.Counts(); refs != 2 || dups != 3 {
@@ -108,14 +108,14 @@ func TestDamagedWhileOpen(t *testing.T) {
 			l := mustOpen(t, tilelog.Config{Dir: dir, Timeout: 2 * time.Second})
 			known := fill(t, l, 0, 3)[2]
 			do(t, dir)
-			if s, err := l.Add(t.Context(), numbered(3), digest("x")); err == nil {
+			if s, err := add(t.Context(), l, numbered(3), digest("x")); err == nil {
 				t.Errorf("added: %+v", s)
 			} else if !errors.Is(err, tilelog.ErrDamaged) && !errors.Is(err, context.DeadlineExceeded) && name != "checkpoint garbage" {
 				t.Error(err)
 			}
 			checkLookup(t, l, numbered(3))
 			checkLookup(t, l, numbered(2), known)
-			if s, err := l.Add(t.Context(), numbered(2), digest("x")); err != nil || s != known {
+			if s, err := add(t.Context(), l, numbered(2), digest("x")); err != nil || s != known {
 				t.Errorf("a known reference: %+v, %v", s, err)
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
@@ -136,13 +136,13 @@ func TestAddAgainAfterFailure(t *testing.T) {
 	defer mustClose(t, l)
 	w.down.Store(true)
 	for _, d := range []string{digest("a"), digest("b")} {
-		if s, err := l.Add(t.Context(), alpine, d); !errors.Is(err, context.DeadlineExceeded) || s != (record.Sighting{}) {
+		if s, err := add(t.Context(), l, alpine, d); !errors.Is(err, context.DeadlineExceeded) || s != (record.Sighting{}) {
 			t.Fatalf("without its witness: %+v, %v", s, err)
 		}
 		checkLookup(t, l, alpine)
 	}
 	w.down.Store(false)
-	s, err := l.Add(t.Context(), alpine, digest("c"))
+	s, err := add(t.Context(), l, alpine, digest("c"))
 	if err != nil || s.Index != 0 || s.Digest != digest("a") {
 		t.Fatalf("with its witness: %+v, %v", s, err)
 	}

@@ -45,6 +45,9 @@ func (d damage) check(t *testing.T, dir string) {
 	}
 }
 
+// otherRoot is a driver's state of the sample's size with another root hash.
+var otherRoot = `{"size":600,"root":"` + strings.Repeat("A", 43) + `="}`
+
 // on makes a change to one file.
 func on(file string, change func(t testing.TB, path string)) func(*testing.T, string) {
 	return func(t *testing.T, dir string) { change(t, filepath.Join(dir, file)) }
@@ -118,7 +121,7 @@ func TestOpenDamaged(t *testing.T) {
 		{"state smaller", on(state, replace("600", "599")), "in log/: damaged log: .state/treeState: 599 entries, fewer than the 600 of the checkpoint"},
 		{"state larger", on(state, replace("600", "601")), "in log/: damaged log: tile/entries/002.p/89: missing"},
 		{"state huge", on(state, replace("600", "9223372036854775808")), "in log/: damaged log: .state/treeState: 9223372036854775808 entries"},
-		{"state's root altered", on(state, flipAt(25)), "in log/: damaged log: .state/treeState: its root hash is HEX, that of its 600 entries is HEX"},
+		{"state's root altered", on(state, become(otherRoot)), "in log/: damaged log: .state/treeState: its root hash is HEX, that of its 600 entries is HEX"},
 		{"state's root short", on(state, become(`{"size":600,"root":"AAAA"}`)), "in log/: damaged log: .state/treeState: a root hash of 3 bytes"},
 		{"state of an empty log", on(state, become(`{"size":0,"root":"`+strings.Repeat("A", 43)+`="}`)), "in log/: damaged log: .state/treeState: its root hash is not that of an empty tree"},
 		{"state written by others", on(state, replace("size", "Size")), "in log/: damaged log: .state/treeState: not as it was written: JSON"},
@@ -126,6 +129,15 @@ func TestOpenDamaged(t *testing.T) {
 		{"version 2", on(versions, become("2")), `in log/: damaged log: .state/version: version "2", want "1"`},
 		{"garbage collection ahead", on("log/.state/gcState", become(`{"fromSize":601}`)), "in log/: damaged log: .state/gcState: 601 entries, more than the 600 of .state/treeState"},
 		{"garbage collection garbage", on("log/.state/gcState", become(`{`)), "in log/: damaged log: .state/gcState: unexpected end of JSON input"},
+
+		{"state and checkpoint missing", func(t *testing.T, dir string) { remove(t, dir+"/"+state); remove(t, dir+"/log/checkpoint") },
+			"in log/: damaged log: .state/treeState: missing"},
+		{"all public files missing", func(t *testing.T, dir string) { remove(t, dir+"/log/tile"); remove(t, dir+"/log/checkpoint") },
+			"in log/: damaged log: checkpoint: missing"},
+		{"checkpoint missing, state of an empty log", func(t *testing.T, dir string) {
+			write(t, dir+"/"+state, `{"size":0,"root":"47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="}`)
+			remove(t, dir+"/log/checkpoint")
+		}, "in log/: damaged log: checkpoint: missing"},
 
 		{"key missing", on("key", remove), "damaged log: key: missing, while there is a log"},
 		{"key empty", on("key", become("")), "DIR/key: damaged log: not a private key of a note"},
@@ -177,7 +189,7 @@ func TestOpenAhead(t *testing.T) {
 		defer mustClose(t, l)
 		// A reference that is in the tree is not written again.
 		for _, i := range []int{599, 0, 300} {
-			sighting, err := l.Add(t.Context(), numbered(i), digest("another"))
+			sighting, err := add(t.Context(), l, numbered(i), digest("another"))
 			if err != nil || sighting.Digest != digest(numbered(i)) {
 				t.Errorf("record %d: %+v, %v", i, sighting, err)
 			}
@@ -199,7 +211,7 @@ func TestOpenAhead(t *testing.T) {
 		{"checkpoint's bundle missing", on("log/tile/entries/001.p/44", remove), "in log/: damaged log: tile/entries/001.p/44: missing"},
 		{"checkpoint's bundle altered", on("log/tile/entries/001.p/44", flipAt(-4)), "in log/: damaged log: tile/entries/001.p/44: entry 43 is not that of the larger bundle"},
 		{"entries beyond it altered", on("log/tile/entries/002.p/88", flipAt(50)), "in log/: damaged log: tile/0/002.p/88: hash 0 is not that of entry 0 of tile/entries/002.p/88"},
-		{"state's root altered", on("log/.state/treeState", flipAt(25)), "in log/: damaged log: .state/treeState: its root hash is HEX, that of its 600 entries is HEX"},
+		{"state's root altered", on("log/.state/treeState", become(otherRoot)), "in log/: damaged log: .state/treeState: its root hash is HEX, that of its 600 entries is HEX"},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.check(t, ahead(t)) })
 	}

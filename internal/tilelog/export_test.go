@@ -1,6 +1,13 @@
 package tilelog
 
+import "context"
+
 // For tests outside the package.
+
+// Prove proves that the last checkpoint includes the entry.
+func (l *Log) Prove(ctx context.Context, index uint64, entry []byte) error {
+	return l.prove(ctx, *l.published.Load(), written{index, entry})
+}
 
 // ParseTile returns the canonical form of a tile's path.
 func ParseTile(path string) (string, bool) {

@@ -78,6 +78,7 @@ type Log struct {
 	following sync.Mutex                 // held while published and tree move on
 	tree      *compact.Range             // of published
 	pending   pending
+	waiting   atomic.Int64 // calls that wait for a checkpoint
 }
 
 // Open opens the log in a directory, or begins one.
@@ -228,8 +229,17 @@ func (l *Log) begin(ctx context.Context, cfg Config, witnesses *tessera.WitnessG
 		l.stop()
 		return err
 	}
-	l.awaiter = tessera.NewPublicationAwaiter(l.ctx, l.files.ReadCheckpoint, pollInterval)
+	l.awaiter = tessera.NewPublicationAwaiter(l.ctx, l.poll, pollInterval)
 	return nil
+}
+
+// poll reads the checkpoint for the awaiter, which asks all the time, but from
+// the disk only while somebody waits.
+func (l *Log) poll(ctx context.Context) ([]byte, error) {
+	if l.waiting.Load() == 0 {
+		return l.published.Load().Raw, nil
+	}
+	return l.files.ReadCheckpoint(ctx)
 }
 
 // first waits for the log's first checkpoint, so that none is missing later

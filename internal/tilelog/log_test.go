@@ -58,7 +58,7 @@ func fill(t testing.TB, l *tilelog.Log, from, to int) []record.Sighting {
 	var wg sync.WaitGroup
 	for i := range sightings {
 		wg.Go(func() {
-			s, err := l.Add(t.Context(), numbered(from+i), digest(numbered(from+i)))
+			s, err := add(t.Context(), l, numbered(from+i), digest(numbered(from+i)))
 			if err != nil {
 				t.Error(err)
 			}
@@ -90,7 +90,7 @@ func TestAdd(t *testing.T) {
 	l := mustOpen(t, tilelog.Config{Dir: dir})
 	checkLookup(t, l, alpine)
 	before := time.Now().UTC().Truncate(time.Second)
-	s, err := l.Add(t.Context(), alpine, digest("a"))
+	s, err := add(t.Context(), l, alpine, digest("a"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,7 +116,7 @@ func TestAdd(t *testing.T) {
 
 	// A known reference is not written again, whatever its digest.
 	for _, d := range []string{digest("a"), digest("b")} {
-		if s, err := l.Add(t.Context(), alpine, d); err != nil || s != want {
+		if s, err := add(t.Context(), l, alpine, d); err != nil || s != want {
 			t.Errorf("added again: %+v, %v", s, err)
 		}
 	}
@@ -136,7 +136,7 @@ func TestAdd(t *testing.T) {
 	checkLookup(t, l, alpine, want)
 	checkLookup(t, l, numbered(1), other)
 	checkLookup(t, l, numbered(2))
-	if s, err := l.Add(t.Context(), alpine, digest("b")); err != nil || s != want {
+	if s, err := add(t.Context(), l, alpine, digest("b")); err != nil || s != want {
 		t.Errorf("added again: %+v, %v", s, err)
 	}
 	if s := fill(t, l, 2, 3)[0]; s.Index != 2 {
@@ -174,7 +174,7 @@ func TestAddIsPublished(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range 300 {
 		wg.Go(func() {
-			s, err := l.Add(t.Context(), numbered(i), digest(numbered(i)))
+			s, err := add(t.Context(), l, numbered(i), digest(numbered(i)))
 			if err != nil {
 				t.Error(err)
 				return
@@ -203,7 +203,7 @@ func TestAddOneReferenceAtOnce(t *testing.T) {
 	for i := range got {
 		wg.Go(func() {
 			var err error
-			if got[i], err = l.Add(t.Context(), alpine, digest(fmt.Sprint(i))); err != nil {
+			if got[i], err = add(t.Context(), l, alpine, digest(fmt.Sprint(i))); err != nil {
 				t.Error(err)
 			}
 		})
@@ -244,7 +244,7 @@ func TestAddErrors(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			s, err := l.Add(t.Context(), test.ref, test.digest)
+			s, err := add(t.Context(), l, test.ref, test.digest)
 			if err == nil || err.Error() != test.want || s != (record.Sighting{}) || !errors.Is(err, record.ErrFormat) {
 				t.Errorf("got  %+v, %v\nwant %s", s, err, test.want)
 			}
@@ -252,14 +252,14 @@ func TestAddErrors(t *testing.T) {
 	}
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := l.Add(gone, alpine, digest("a")); !errors.Is(err, context.Canceled) {
+	if _, err := add(gone, l, alpine, digest("a")); !errors.Is(err, context.Canceled) {
 		t.Errorf("the caller is gone: %v", err)
 	}
 	mustClose(t, l) // waits for what that caller left to itself
 	if got, err := l.Lookup(t.Context(), alpine); err != nil || len(got) != 1 {
 		t.Errorf("after the close: %+v, %v", got, err)
 	}
-	if _, err := l.Add(t.Context(), numbered(1), digest("b")); !errors.Is(err, flight.ErrClosed) {
+	if _, err := add(t.Context(), l, numbered(1), digest("b")); !errors.Is(err, flight.ErrClosed) {
 		t.Errorf("added to a closed log: %v", err)
 	}
 }

@@ -49,7 +49,7 @@ func child(dir, run string) int {
 	for worker := range 16 {
 		wg.Go(func() {
 			for i := from + worker; ; i += 16 {
-				s, err := l.Add(context.Background(), numbered(i), digest(numbered(i)))
+				s, err := add(context.Background(), l, numbered(i), digest(numbered(i)))
 				if err != nil {
 					fmt.Println("error", err)
 					return

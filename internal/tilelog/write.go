@@ -2,6 +2,7 @@ package tilelog
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -74,20 +75,32 @@ func (l *Log) Resolve(_ context.Context, s record.Sighting, _ string) (record.Si
 // from then on.
 //
 // Calls for one reference are one call. If the log has a record of the
-// reference already, nothing is written and that record is returned, whatever
-// its digest.
+// reference already, nothing is written, and that record is returned with
+// record.ErrRecorded, whatever its digest.
 //
 // After an error the record may be in the log all the same, and may then show
 // later. A call that ends early leaves the work to itself.
 func (l *Log) Add(ctx context.Context, ref, digest string) (record.Sighting, error) {
-	if s, ok, err := l.index.lookup(ref); err != nil || ok {
+	if s, err := l.known(ref); err != nil {
 		return s, err
 	}
 	s, err := l.adds.Do(ctx, ref, func(ctx context.Context) (record.Sighting, error) { return l.write(ctx, ref, digest) })
-	if err != nil {
+	switch {
+	case errors.Is(err, record.ErrRecorded):
+		return l.known(ref)
+	case err != nil:
 		return record.Sighting{}, fmt.Errorf("add a record of %s to the tile log: %w", ref, err)
 	}
 	return s, nil
+}
+
+// known returns the record of ref with record.ErrRecorded if there is one.
+func (l *Log) known(ref string) (record.Sighting, error) {
+	s, ok, err := l.index.lookup(ref)
+	if err == nil && ok {
+		err = record.ErrRecorded
+	}
+	return s, err
 }
 
 // write does the work of Add. No two calls for one reference run at once.
@@ -96,7 +109,7 @@ func (l *Log) write(ctx context.Context, ref, digest string) (record.Sighting, e
 	defer cancel()
 	defer context.AfterFunc(l.ctx, cancel)()
 	// Another call may have written it since Add looked.
-	if s, ok, err := l.index.lookup(ref); err != nil || ok {
+	if s, err := l.known(ref); err != nil {
 		return s, err
 	}
 	w, ok := l.pending.get(ref)
@@ -106,6 +119,8 @@ func (l *Log) write(ctx context.Context, ref, digest string) (record.Sighting, e
 			return record.Sighting{}, err
 		}
 	}
+	l.waiting.Add(1)
+	defer l.waiting.Add(-1)
 	_, raw, err := l.awaiter.Await(ctx, func() (tessera.Index, error) { return tessera.Index{Index: w.index}, nil })
 	if err != nil {
 		return record.Sighting{}, fmt.Errorf("wait for a checkpoint that covers entry %d: %w", w.index, err)
@@ -123,8 +138,11 @@ func (l *Log) write(ctx context.Context, ref, digest string) (record.Sighting, e
 	// The first record of the reference may be another one: an earlier Add
 	// that failed may have reached the log.
 	s, ok, err := l.index.lookup(ref)
-	if err == nil && !ok {
+	switch {
+	case err == nil && !ok:
 		err = fmt.Errorf("entry %d is not in the index", w.index)
+	case err == nil && uint64(s.Index) != uint64(w.index):
+		err = record.ErrRecorded
 	}
 	return s, err
 }

@@ -1,0 +1,241 @@
+package tlogistry
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	ggcr "github.com/google/go-containerregistry/pkg/registry"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/random"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/validate"
+)
+
+// builderMain is what Google's Go buildpack puts beside the function, in
+// functions.local/app of the function's own module, when the function's package
+// imports the framework's functions package.
+const builderMain = `package main
+
+import (
+	"log"
+	"net/http"
+	"os"
+
+	_ "` + module + `"
+
+	"github.com/GoogleCloudPlatform/functions-framework-go/funcframework"
+)
+
+func main() {
+	http.HandleFunc("/robots.txt", http.NotFound)
+	http.HandleFunc("/favicon.ico", http.NotFound)
+	port := os.Getenv("PORT")
+	if port == "" {
+		port = "8080"
+	}
+	if err := funcframework.Start(port); err != nil {
+		log.Fatal(err)
+	}
+}
+`
+
+// buildAsUploaded builds the upload as the builder does and returns the path of
+// the executable. The builder runs go mod tidy first, which needs the network;
+// here -mod=mod stands for it.
+func buildAsUploaded(t *testing.T) string {
+	t.Helper()
+	source := t.TempDir()
+	for _, path := range uploaded(t) {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, filepath.Join(source, path), string(b))
+	}
+	write(t, filepath.Join(source, "functions.local/app/main.go"), builderMain)
+	executable := filepath.Join(t.TempDir(), "main")
+	goCommand(t, source, "build", "-mod=mod", "-o", executable, "./functions.local/app")
+	return executable
+}
+
+func write(t *testing.T, path, content string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// freePort returns a port on which nothing listens.
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port
+}
+
+// startFunction runs the executable as Cloud Run does, with these variables and
+// no others but the platform's, and returns its host and port. The start must
+// show on the first answer: the framework prints nothing to wait for.
+func startFunction(t *testing.T, executable string, env ...string) string {
+	t.Helper()
+	port := freePort(t)
+	var logs sink
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	cmd := exec.CommandContext(ctx, executable)
+	cmd.Dir = t.TempDir()
+	cmd.Env = append([]string{"FUNCTION_TARGET=Registry", "PORT=" + port, "K_SERVICE=tlogistry", "HOME=" + t.TempDir()}, env...)
+	cmd.Stdout, cmd.Stderr = &logs, &logs
+	start := time.Now()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		cmd.Wait()
+	}()
+	t.Cleanup(func() {
+		cancel()
+		<-ended
+		if t.Failed() {
+			t.Logf("the function's log:\n%s", strings.Join(logs.lines(), ""))
+		}
+	})
+	host := "127.0.0.1:" + port
+	for {
+		res, err := http.Get("http://" + host + "/v2/")
+		if err == nil {
+			res.Body.Close()
+			t.Logf("first answer %v after exec", time.Since(start).Round(time.Millisecond))
+			return host
+		}
+		select {
+		case <-ended:
+			t.Fatal("the function ended before it answered")
+		case <-ctx.Done():
+			t.Fatalf("no answer: %v", err)
+		case <-time.After(2 * time.Millisecond):
+		}
+	}
+}
+
+// ask wants a status of the function and returns headers and body.
+func ask(t *testing.T, host, path string, status int) (http.Header, string) {
+	t.Helper()
+	res, err := http.Get("http://" + host + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res.StatusCode != status {
+		t.Errorf("GET %s: %d, want %d\n%s", path, res.StatusCode, status, b)
+	}
+	return res.Header, string(b)
+}
+
+// push gives app:v1 on the host a new image.
+func push(t *testing.T, host string) v1.Image {
+	t.Helper()
+	image, err := random.Image(1024, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ref, err := name.ParseReference(host + "/app:v1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := remote.Write(ref, image); err != nil {
+		t.Fatal(err)
+	}
+	return image
+}
+
+// What is uploaded builds and starts as on Cloud Run. With a log it records and
+// refuses; without an identity it serves everything but tags.
+func TestUploadServes(t *testing.T) {
+	executable := buildAsUploaded(t)
+	server := httptest.NewServer(ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0))))
+	t.Cleanup(server.Close)
+	upstream := server.Listener.Addr().String()
+	image := push(t, upstream)
+	const manifest = "/v2/registry.test/app/manifests/v1"
+
+	t.Run("local log", func(t *testing.T) {
+		host := startFunction(t, executable, "UPSTREAMS=registry.test=http://"+upstream, "TLOG=local", "TLOG_DIR="+t.TempDir())
+		if _, body := ask(t, host, "/", http.StatusOK); !strings.Contains(body, "tlogistry") {
+			t.Errorf("home page: %s", body)
+		}
+		for _, firstSeen := range []string{"true", ""} {
+			header, _ := ask(t, host, manifest, http.StatusOK)
+			if index, seen := header.Get("Tlog-Logindex"), header.Get("Tlog-First-Seen"); index != "0" || seen != firstSeen {
+				t.Errorf("Tlog-Logindex %q, Tlog-First-Seen %q, want 0 and %q", index, seen, firstSeen)
+			}
+		}
+		checkPulled(t, host, image)
+		push(t, upstream)
+		if _, body := ask(t, host, manifest, http.StatusForbidden); !strings.Contains(body, `"DENIED"`) {
+			t.Errorf("a moved tag: %s", body)
+		}
+	})
+
+	t.Run("no identity", func(t *testing.T) {
+		nobody := "127.0.0.1:" + freePort(t)
+		host := startFunction(t, executable, "UPSTREAMS=registry.test=http://"+upstream,
+			"GCE_METADATA_HOST="+nobody, "REKOR_URL=http://"+nobody, "FULCIO_URL=http://"+nobody)
+		ask(t, host, "/", http.StatusOK)
+		header, body := ask(t, host, manifest, http.StatusServiceUnavailable)
+		if !strings.Contains(body, `"UNAVAILABLE"`) || header.Get("Retry-After") == "" {
+			t.Errorf("Retry-After %q, %s", header.Get("Retry-After"), body)
+		}
+	})
+}
+
+// checkPulled pulls the tag as a client does, layers included.
+func checkPulled(t *testing.T, host string, want v1.Image) {
+	t.Helper()
+	ref, err := name.ParseReference(host + "/registry.test/app:v1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := remote.Image(ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := validate.Image(got); err != nil {
+		t.Error(err)
+	}
+	have, err := got.Digest()
+	digest, err2 := want.Digest()
+	if err := errors.Join(err, err2); err != nil {
+		t.Fatal(err)
+	}
+	if have != digest {
+		t.Errorf("pulled %s, want %s", have, digest)
+	}
+}
