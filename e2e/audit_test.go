@@ -144,6 +144,9 @@ func (w *rekorWorld) mustLackStatements(t *testing.T, whole auditReport) {
 		t.Fatalf("%v in %q, %q", err, got.out, got.stderr)
 	}
 	const untrusted, other = 2, 1 // certificates of others, and the entry that is no envelope
+	if got.status != 3 || r.Clean {
+		t.Errorf("status %d, clean %v: what is not known may contradict", got.status, r.Clean)
+	}
 	if unnamed := whole.Entries - untrusted - other; r.Entries != whole.Entries || r.Records != 0 || len(r.Unnamed) != unnamed || len(r.Broken) != 0 || len(r.Conflicts) != 0 {
 		t.Errorf("%s\nwant %d entries, %d without a statement", got.out, whole.Entries, unnamed)
 	}

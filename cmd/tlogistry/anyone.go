@@ -17,8 +17,10 @@ import (
 // A crowd is what everybody recorded for a reference.
 type crowd struct {
 	Reference string    `json:"reference"`
-	Agree     bool      `json:"agree"` // no two identities saw different digests
+	Agree     bool      `json:"agree"` // all identities are known to have seen one digest
 	Records   []witness `json:"records"`
+
+	split bool // two identities are known to have seen different digests
 }
 
 type witness struct {
@@ -76,30 +78,36 @@ func crowdOf(ref string, found []rekorlog.Witness) crowd {
 	for _, f := range found {
 		c.Records = append(c.Records, witness{f.Identity.Subject, f.Identity.Issuer, f.Digest, f.Time, f.Index, f.UUID})
 		who := f.Identity.Issuer + " " + f.Identity.Subject
-		if seen[who] || f.Digest == "" {
-			continue
+		switch {
+		case seen[who]:
+		case f.Digest == "":
+			c.Agree = false // the log does not hold what it was
+		case digest != "" && f.Digest != digest:
+			c.Agree, c.split = false, true
+		default:
+			digest = f.Digest
 		}
 		seen[who] = true
-		if digest != "" && f.Digest != digest {
-			c.Agree = false
-		}
-		digest = f.Digest
 	}
 	return c
 }
 
+// worstCrowd returns the error that ends the process with the status of the
+// worst of them, or nil.
 func worstCrowd(all []crowd) error {
-	status := 0
+	var split, nobody, untold bool
 	for _, c := range all {
-		switch {
-		case !c.Agree:
-			return &statusError{status: exitMoved}
-		case len(c.Records) == 0:
-			status = exitNotRecorded
-		}
+		split = split || c.split
+		nobody = nobody || len(c.Records) == 0
+		untold = untold || !c.Agree
 	}
-	if status != 0 {
-		return &statusError{status: status}
+	switch {
+	case split:
+		return &statusError{status: exitMoved}
+	case nobody:
+		return &statusError{status: exitNotRecorded}
+	case untold:
+		return &statusError{status: exitCannotTell}
 	}
 	return nil
 }
@@ -117,8 +125,10 @@ func (p printer) crowds(w io.Writer, all []crowd) error {
 		switch {
 		case len(c.Records) == 0:
 			notes = append(notes, c.Reference+": nobody recorded it")
-		case !c.Agree:
+		case c.split:
 			notes = append(notes, c.Reference+": identities saw different digests")
+		case !c.Agree:
+			notes = append(notes, c.Reference+": the log does not hold all that was recorded")
 		}
 	}
 	if err := p.table(w, rows); err != nil {

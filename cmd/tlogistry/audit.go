@@ -35,7 +35,7 @@ the checkpoint's signature, and with --state that the log has only grown since t
 last audit. It reports tags with more than one digest and broken records.
 
 Exit status: 0 nothing is wrong, 1 the log contradicts itself or the promise,
-3 it could not be read, or anything else is wrong.`,
+3 it could not be read or does not hold what was recorded, or anything else is wrong.`,
 		Example: `  tlogistry audit --state ~/.tlogistry-checkpoint
   tlogistry audit --identity tlogistry@project.iam.gserviceaccount.com --output json
   tlogistry audit --tlog https://front.example/tlog/ --key KEY`,
@@ -79,8 +79,8 @@ func audit(cmd *cobra.Command, flags sourceFlags, state string, print printer) e
 	if err := print.report(cmd.OutOrStdout(), r); err != nil {
 		return err
 	}
-	if !r.Clean {
-		return &statusError{status: exitMoved}
+	if err := r.status(); err != nil {
+		return err
 	}
 	return writeState(state, checkpoint)
 }

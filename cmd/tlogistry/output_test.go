@@ -79,14 +79,19 @@ func crowdSample() []crowd {
 func TestCrowds(t *testing.T) {
 	all := crowdSample()
 	// A second record of one identity is no disagreement of two.
-	if !all[0].Agree || all[1].Agree || !all[2].Agree {
-		t.Errorf("they agree: %v %v %v", all[0].Agree, all[1].Agree, all[2].Agree)
+	if all[0].split || !all[1].split || all[2].split || !all[2].Agree {
+		t.Errorf("they disagree: %v %v %v", all[0].split, all[1].split, all[2].split)
 	}
+	// What the log does not hold is no agreement.
+	if all[0].Agree {
+		t.Error("a record that is not known agrees")
+	}
+	agreed := []crowd{crowdOf("r/four:1", []rekorlog.Witness{{Sighting: record.Sighting{Digest: "sha256:1"}}})}
 	for name, test := range map[string]struct {
 		crowds []crowd
 		want   int
 	}{
-		"none": {nil, 0}, "agree": {all[:1], 0}, "disagree": {all[1:2], 1}, "nobody": {all[2:], 2},
+		"none": {nil, 0}, "not all known": {all[:1], 3}, "agree": {agreed, 0}, "disagree": {all[1:2], 1}, "nobody": {all[2:], 2},
 		"all": {all, 1}, "nobody first": {[]crowd{all[2], all[1]}, 1}, "nobody and agreement": {[]crowd{all[2], all[0]}, 2},
 	} {
 		status := 0
@@ -139,8 +144,12 @@ broken  "two\nlines"
 		t.Errorf("clean %v, got\n%s\nwant\n%s", r.Clean, &text, want)
 	}
 	// Entries that are nobody's records do not stain it.
-	clean := &report{Unnamed: []string{"x"}, Ignored: []string{"y"}}
-	if clean.conclude(nil); !clean.Clean {
+	unnamed := &report{Unnamed: []string{"x"}}
+	if unnamed.conclude(nil); unnamed.Clean || unnamed.status() == nil || unnamed.status().(*statusError).status != exitCannotTell {
+		t.Errorf("an entry without a statement: clean %v, %v", unnamed.Clean, unnamed.status())
+	}
+	clean := &report{Ignored: []string{"y"}}
+	if clean.conclude(nil); !clean.Clean || clean.status() != nil {
 		t.Error("it is not clean")
 	}
 }

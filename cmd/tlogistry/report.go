@@ -63,7 +63,20 @@ func (r *report) conclude(found []record.Sighting) {
 			}
 		}
 	}
-	r.Clean = len(r.Conflicts) == 0 && len(r.Broken) == 0
+	r.Clean = len(r.Conflicts) == 0 && len(r.Broken) == 0 && len(r.Unnamed) == 0
+}
+
+// status returns the error that ends the process as the report demands, or nil.
+// Entries without a statement may hide a contradiction: nobody signed that the
+// log has no statement for them.
+func (r *report) status() error {
+	switch {
+	case r.Clean:
+		return nil
+	case len(r.Conflicts) > 0 || len(r.Broken) > 0:
+		return &statusError{status: exitMoved}
+	}
+	return &statusError{status: exitCannotTell}
 }
 
 func (p printer) report(w io.Writer, r *report) error {
