@@ -46,6 +46,7 @@ func TestRace(t *testing.T) {
 	// passes without a broken tag, the test above shows nothing.
 	t.Run("without the settle time", func(t *testing.T) {
 		race := newRace(t, "REKOR_SETTLE=0s")
+		race.atOnce = pairs
 		for n := range 2 * rounds {
 			broken := race.round(t, fmt.Sprint("hasty-", n))
 			t.Logf("round %d: %d of %d tags were served with two digests", n, len(broken), pairs)
@@ -61,6 +62,7 @@ func TestRace(t *testing.T) {
 // both claim to be Docker Hub and disagree about every tag.
 type race struct {
 	rekor     *sigstore.Proxy
+	atOnce    int // tags that are pulled at the same time
 	upstreams [2]*registry.Registry
 	instances [2]*service
 	digests   [2]string
@@ -68,7 +70,7 @@ type race struct {
 
 func newRace(t *testing.T, env string) *race {
 	s := startSigstore(t, sigstore.Options{})
-	r := &race{rekor: proxied(t, s.RekorURL)}
+	r := &race{rekor: proxied(t, s.RekorURL), atOnce: pairsAtOnce}
 	for i := range r.instances {
 		r.upstreams[i] = startRegistry(t, registry.Options{})
 		r.digests[i] = push(t, r.upstreams[i], "library/race", "any", registry.Variant{Name: fmt.Sprint("side ", i), Single: true})
@@ -92,7 +94,7 @@ func (r *race) round(t *testing.T, prefix string) []string {
 	served := servedDigests{seen: make(map[string]map[string]bool)}
 	for range 2 { // the race, and a later pull
 		g, ctx := errgroup.WithContext(t.Context())
-		g.SetLimit(2 * pairsAtOnce)
+		g.SetLimit(2 * r.atOnce)
 		for _, tag := range tags {
 			for _, svc := range r.instances {
 				g.Go(func() error { return served.pull(ctx, svc, tag) })
