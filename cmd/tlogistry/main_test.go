@@ -37,9 +37,7 @@ func TestMain(m *testing.M) {
 		os.Unsetenv(name)
 	}
 	klog.SetSlogLogger(slog.New(slog.DiscardHandler))
-	// Tessera's client does not close the body of a 404, so that the timer of
-	// net/http.Client runs to its end.
-	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("net/http.setRequestCancel.func4"))
+	goleak.VerifyTestMain(m)
 }
 
 // A result is how the command ended.

@@ -2,6 +2,7 @@ package tilelog
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -18,14 +19,18 @@ const (
 )
 
 // A fetchTransport asks again where a failure may pass, and reads the whole
-// answer, which has maxBundle bytes at most.
+// answer, which has maxBundle bytes at most. It limits each request itself: the
+// limit of an http.Client keeps a goroutine for each body that is not closed,
+// and Tessera's client does not close that of a 404.
 type fetchTransport struct{ inner http.RoundTripper }
 
 func (t fetchTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	b := backoff.NewExponentialBackOff()
 	b.InitialInterval = 100 * time.Millisecond
 	return backoff.Retry(r.Context(), func() (*http.Response, error) {
-		resp, err := t.inner.RoundTrip(r)
+		ctx, cancel := context.WithTimeout(r.Context(), fetchTimeout)
+		defer cancel()
+		resp, err := t.inner.RoundTrip(r.WithContext(ctx))
 		if err != nil {
 			return nil, err
 		}

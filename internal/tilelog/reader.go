@@ -60,7 +60,7 @@ func OpenReader(source, verifierKey string) (*Reader, error) {
 	t.MaxResponseHeaderBytes = 64 << 10
 	t.MaxIdleConnsPerHost = readWorkers
 	r.idle = t.CloseIdleConnections
-	r.src, err = client.NewHTTPFetcher(u, &http.Client{Transport: fetchTransport{t}, Timeout: fetchTries * fetchTimeout})
+	r.src, err = client.NewHTTPFetcher(u, &http.Client{Transport: fetchTransport{t}})
 	if err != nil {
 		return nil, err
 	}
