@@ -93,8 +93,11 @@ func pull(t *testing.T, r *registry.Registry, c clients.Client, ref, digest stri
 func TestLeavesNothing(t *testing.T) {
 	t.Run("clients", func(t *testing.T) { clients.All(t) })
 	mounts, err := os.ReadFile("/proc/self/mounts")
+	if errors.Is(err, os.ErrNotExist) && os.Getenv("CI") != "true" {
+		t.Skip("what is mounted is read from /proc, which Linux has")
+	}
 	if err != nil {
-		t.Skip("no /proc here")
+		t.Fatal(err)
 	}
 	for line := range strings.Lines(string(mounts)) {
 		for _, name := range clients.Names() {

@@ -8,8 +8,8 @@ import (
 )
 
 func TestRemoveAll(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("mounting needs root")
+	if os.Geteuid() != 0 && os.Getenv("CI") != "true" {
+		t.Skip("mounting needs root: run the tests as root")
 	}
 	dir := filepath.Join(t.TempDir(), "dir")
 	for _, path := range []string{dir, filepath.Join(dir, "inner")} {
