@@ -143,8 +143,6 @@ func (r *reader) Subject(ctx context.Context) (string, error) {
 	return email, nil
 }
 
-func (r *reader) Ready(context.Context) error { return errReadOnly }
-
 func (r *reader) Sign(context.Context, []byte) (keyless.Signature, error) {
 	return keyless.Signature{}, errReadOnly
 }

@@ -82,7 +82,7 @@ func TestFulcioInTrouble(t *testing.T) {
 			})
 			want := strings.Replace(test.want, "URL", url+"/api/v2/signingCert", 1)
 			for range 2 {
-				if err := s.Ready(t.Context()); err == nil || err.Error() != want {
+				if _, err := s.credential(t.Context()); err == nil || err.Error() != want {
 					t.Errorf("got  %v\nwant %s", err, want)
 				}
 			}
@@ -104,7 +104,7 @@ func TestFulcioWithoutAnswer(t *testing.T) {
 		_, _ = io.Copy(io.Discard, r.Body) // so that the server sees the client hang up
 		<-r.Context().Done()
 	})
-	if err := s.Ready(t.Context()); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := s.credential(t.Context()); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -117,7 +117,7 @@ func TestFulcioWithoutEnd(t *testing.T) {
 		_ = http.NewResponseController(w).Flush()
 		<-r.Context().Done()
 	})
-	if err := s.Ready(t.Context()); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := s.credential(t.Context()); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -127,7 +127,7 @@ func TestFulcioOutOfReach(t *testing.T) {
 	server := httptest.NewServer(nil)
 	server.Close()
 	s.c.FulcioURL = server.URL
-	err := s.Ready(t.Context())
+	_, err := s.credential(t.Context())
 	want := `ask Fulcio for a certificate: Post "` + server.URL + `/api/v2/signingCert": dial tcp `
 	if err == nil || !strings.HasPrefix(err.Error(), want) {
 		t.Errorf("got %v, want %s… and not %s", err, want, url)

@@ -123,13 +123,6 @@ func (s *Signer) Subject(ctx context.Context) (string, error) {
 	})
 }
 
-// Ready obtains key and certificate if there are none to use, so that a
-// following Sign need not wait.
-func (s *Signer) Ready(ctx context.Context) error {
-	_, err := s.credential(ctx)
-	return err
-}
-
 // Sign signs message, which for a DSSE envelope is the pre-authentication
 // encoding of its payload.
 func (s *Signer) Sign(ctx context.Context, message []byte) (Signature, error) {

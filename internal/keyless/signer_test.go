@@ -145,8 +145,8 @@ func TestClosed(t *testing.T) {
 	if _, err := s.Subject(t.Context()); err != flight.ErrClosed {
 		t.Errorf("Subject: %v", err)
 	}
-	if err := s.Ready(t.Context()); err != flight.ErrClosed {
-		t.Errorf("Ready: %v", err)
+	if _, err := s.credential(t.Context()); err != flight.ErrClosed {
+		t.Errorf("credential: %v", err)
 	}
 	s = New(Config{Subject: "a@b.example", Tokens: &place{}})
 	s.Close()
@@ -172,8 +172,8 @@ func TestSignWithWhatIsThere(t *testing.T) {
 		digest := sha256.Sum256(message)
 		for _, after := range []time.Duration{0, 9*time.Minute - 1} {
 			time.Sleep(after)
-			if err := s.Ready(t.Context()); err != nil {
-				t.Errorf("Ready: %v", err)
+			if _, err := s.credential(t.Context()); err != nil {
+				t.Errorf("credential: %v", err)
 			}
 			got, err := s.Sign(t.Context(), message)
 			if err != nil {
@@ -192,8 +192,8 @@ func TestSignWithWhatIsThere(t *testing.T) {
 
 		time.Sleep(time.Nanosecond) // a minute left
 		const want = "ask for an identity token: broken"
-		if err := s.Ready(t.Context()); err == nil || err.Error() != want {
-			t.Errorf("Ready with a minute left: %v, want %s", err, want)
+		if _, err := s.credential(t.Context()); err == nil || err.Error() != want {
+			t.Errorf("credential with a minute left: %v, want %s", err, want)
 		}
 		if got, err := s.Sign(t.Context(), message); err == nil || err.Error() != want || got.Bytes != nil || got.Certificate != nil {
 			t.Errorf("Sign with a minute left: %+v, %v, want %s", got, err, want)
@@ -219,7 +219,7 @@ func TestOneRenewalAtATime(t *testing.T) {
 		var callers sync.WaitGroup
 		for range 10 {
 			callers.Go(func() {
-				err := s.Ready(t.Context())
+				_, err := s.credential(t.Context())
 				if want := "ask for an identity token: context deadline exceeded"; err == nil || err.Error() != want {
 					t.Errorf("got  %v\nwant %s", err, want)
 				}
@@ -236,7 +236,7 @@ func TestOneRenewalAtATime(t *testing.T) {
 
 func TestRenewNeedsSubject(t *testing.T) {
 	s := New(Config{Timeout: time.Minute, Tokens: &place{}})
-	err := s.Ready(t.Context())
+	_, err := s.credential(t.Context())
 	if want := "ask for the service account's address: no address here"; err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}

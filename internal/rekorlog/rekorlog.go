@@ -62,8 +62,6 @@ const (
 type Signer interface {
 	// Subject returns the identity that signs.
 	Subject(ctx context.Context) (string, error)
-	// Ready obtains what Sign needs, so that Sign need not wait.
-	Ready(ctx context.Context) error
 	// Sign signs a message.
 	Sign(ctx context.Context, message []byte) (keyless.Signature, error)
 }
