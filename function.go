@@ -29,8 +29,9 @@ func init() {
 
 // Start builds the function now rather than on its first request, so that a bad
 // configuration or a damaged log stops the start. It returns what is wrong.
-func Start(ctx context.Context) error {
-	return registry.build(ctx)
+// The embedded log is opened by local; a function alone has none.
+func Start(ctx context.Context, local service.Open) error {
+	return registry.build(ctx, local)
 }
 
 // Drain refuses further requests and waits until those under way are answered
@@ -70,7 +71,7 @@ func (f *function) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.mu.Unlock()
 	defer f.requests.Done()
 	// The handler is for all requests: this one's end must not end its making.
-	if err := f.build(context.WithoutCancel(r.Context())); err != nil {
+	if err := f.build(context.WithoutCancel(r.Context()), nil); err != nil {
 		front.Unavailable(w, r, "this service is not configured correctly; its log says what is wrong")
 		return
 	}
@@ -78,12 +79,12 @@ func (f *function) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // build makes the handler, once. Where that fails, the log says why.
-func (f *function) build(ctx context.Context) error {
+func (f *function) build(ctx context.Context, local service.Open) error {
 	f.once.Do(func() {
 		c, err := config.Load(f.getenv)
 		if err == nil {
 			var s *service.Service
-			if s, err = service.New(ctx, c, f.logger); err == nil {
+			if s, err = service.New(ctx, c, f.logger, local); err == nil {
 				f.handler, f.close = s.Handler, s.Close
 			}
 		}

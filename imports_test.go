@@ -21,6 +21,7 @@ const module = "github.com/tlogistry/tlogistry"
 // A package that is not here may not exist.
 var arrows = map[string][]string{
 	"config":   {"ociref"},
+	"embedded": {"config", "page", "service", "tilelog"},
 	"flight":   {},
 	"front":    {"ociref", "record", "upstream"},
 	"keyless":  {"flight"},
@@ -30,7 +31,7 @@ var arrows = map[string][]string{
 	"pullfile": {"ociref"},
 	"record":   {},
 	"rekorlog": {"flight", "keyless", "record"},
-	"service":  {"config", "front", "keyless", "page", "rekorlog", "tilelog", "upstream"},
+	"service":  {"config", "front", "keyless", "page", "rekorlog", "upstream"},
 	"tilelog":  {"flight", "record"},
 	"upstream": {"flight", "ociref"},
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tlogistry/tlogistry/internal/config"
+	"github.com/tlogistry/tlogistry/internal/embedded"
 	"github.com/tlogistry/tlogistry/internal/service"
 )
 
@@ -86,7 +87,7 @@ func (d *demo) service(ctx context.Context) (*service.Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	return service.New(ctx, c, slog.New(slog.DiscardHandler))
+	return service.New(ctx, c, slog.New(slog.DiscardHandler), embedded.Open)
 }
 
 func (d *demo) play(ctx context.Context) error {

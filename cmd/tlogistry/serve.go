@@ -14,6 +14,7 @@ import (
 
 	"github.com/tlogistry/tlogistry"
 	"github.com/tlogistry/tlogistry/internal/config"
+	"github.com/tlogistry/tlogistry/internal/embedded"
 	"github.com/tlogistry/tlogistry/internal/front"
 )
 
@@ -51,7 +52,7 @@ func serve(cmd *cobra.Command, _ []string) error {
 	if err := listenable(address); err != nil {
 		return err
 	}
-	if err := tlogistry.Start(ctx); err != nil {
+	if err := tlogistry.Start(ctx, embedded.Open); err != nil {
 		return err
 	}
 	host := c.Host

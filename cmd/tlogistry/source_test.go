@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/tlogistry/tlogistry/internal/config"
+	"github.com/tlogistry/tlogistry/internal/embedded"
 	"github.com/tlogistry/tlogistry/internal/service"
 	"github.com/tlogistry/tlogistry/internal/tilelog"
 )
@@ -20,7 +21,7 @@ func running(t *testing.T) string {
 	t.Helper()
 	c, err := config.Load(os.Getenv)
 	check(t, err)
-	s, err := service.New(t.Context(), c, slog.New(slog.DiscardHandler))
+	s, err := service.New(t.Context(), c, slog.New(slog.DiscardHandler), embedded.Open)
 	check(t, err)
 	server := httptest.NewServer(s.Handler)
 	t.Cleanup(func() {

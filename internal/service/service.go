@@ -8,19 +8,25 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"time"
+	"slices"
 
 	"github.com/tlogistry/tlogistry/internal/config"
 	"github.com/tlogistry/tlogistry/internal/front"
 	"github.com/tlogistry/tlogistry/internal/keyless"
 	"github.com/tlogistry/tlogistry/internal/page"
 	"github.com/tlogistry/tlogistry/internal/rekorlog"
-	"github.com/tlogistry/tlogistry/internal/tilelog"
 	"github.com/tlogistry/tlogistry/internal/upstream"
 )
 
-// closeLimit is how long the embedded log may take to close.
-const closeLimit = 10 * time.Second
+// A Backend is a transparency log as a service uses it.
+type Backend struct {
+	Log   front.Log
+	Home  http.Handler // what is answered outside /v2/
+	Close func()       // waits for what requests began
+}
+
+// An Open opens a log. The context bounds the opening.
+type Open func(ctx context.Context, c config.Config, logger *slog.Logger) (Backend, error)
 
 // A Service is the registry front with all that it needs.
 type Service struct {
@@ -29,40 +35,47 @@ type Service struct {
 }
 
 // New returns the service that c describes. With Rekor it asks nobody for
-// anything; with the embedded log it opens that, which ctx bounds.
-func New(ctx context.Context, c config.Config, logger *slog.Logger) (*Service, error) {
-	s := new(Service)
-	registries := upstream.New(upstream.Config{Mirrors: c.Upstreams, Timeout: c.UpstreamTimeout})
-	s.closers = append(s.closers, registries.Close)
-	options := front.Options{
-		Upstream: registries,
-		Allow:    c.Allow,
-		Logger:   logger,
-		Stall:    c.UpstreamTimeout,
-	}
-	open := s.openRekor
+// anything. The embedded log is opened by local; where that is nil there is
+// none, and a configuration that wants it is bad.
+func New(ctx context.Context, c config.Config, logger *slog.Logger, local Open) (*Service, error) {
+	open := Rekor
 	if c.Log == config.Local {
-		open = s.openLocal
+		open = local
 	}
-	if err := open(ctx, c, &options); err != nil {
-		s.Close()
+	if open == nil {
+		return nil, fmt.Errorf("TLOG=%q: want rekor: there is no log in a directory here; the command has one", c.Log)
+	}
+	log, err := open(ctx, c, logger)
+	if err != nil {
 		return nil, err
 	}
-	return s, nil
+	registries := upstream.New(upstream.Config{Mirrors: c.Upstreams, Timeout: c.UpstreamTimeout})
+	return &Service{
+		Handler: front.New(front.Options{
+			Log:      log.Log,
+			Upstream: registries,
+			Allow:    c.Allow,
+			Home:     log.Home,
+			Logger:   logger,
+			Stall:    c.UpstreamTimeout,
+		}),
+		closers: []func(){registries.Close, log.Close},
+	}, nil
 }
 
 // Close waits for what requests began in the log and closes everything, in the
 // opposite order of opening. No request may come in any more.
 func (s *Service) Close() {
-	for i := len(s.closers) - 1; i >= 0; i-- {
-		s.closers[i]()
+	for _, end := range slices.Backward(s.closers) {
+		end()
 	}
 }
 
-func (s *Service) openRekor(_ context.Context, c config.Config, o *front.Options) error {
+// Rekor opens the log on Rekor. It asks nobody before the first use.
+func Rekor(_ context.Context, c config.Config, logger *slog.Logger) (Backend, error) {
 	trust, err := Trust(c)
 	if err != nil {
-		return err
+		return Backend{}, err
 	}
 	signer := keyless.New(keyless.Config{
 		Tokens:    keyless.Metadata(),
@@ -79,34 +92,16 @@ func (s *Service) openRekor(_ context.Context, c config.Config, o *front.Options
 		Signer:  signer,
 		Issuer:  c.IdentityIssuer,
 		Trust:   trust,
-		Logger:  o.Logger,
+		Logger:  logger,
 	})
-	s.closers = append(s.closers, signer.Close, log.Close)
-	o.Log = log
-	o.Home = page.New(page.Config{Log: c.RekorURL.String(), Issuer: c.IdentityIssuer, Subject: signer.Subject})
-	s.Handler = front.New(*o)
-	return nil
-}
-
-func (s *Service) openLocal(ctx context.Context, c config.Config, o *front.Options) error {
-	log, err := tilelog.Open(ctx, tilelog.Config{Dir: c.LogDir, WitnessPolicy: c.WitnessPolicy, Logger: o.Logger})
-	if err != nil {
-		return fmt.Errorf("TLOG_DIR: %w", err)
-	}
-	s.closers = append(s.closers, func() {
-		ctx, cancel := context.WithTimeout(context.Background(), closeLimit)
-		defer cancel()
-		if err := log.Close(ctx); err != nil {
-			o.Logger.Error("close the log", "error", err.Error())
-		}
-	})
-	o.Log = log
-	mux := http.NewServeMux()
-	mux.Handle("/tlog/", http.StripPrefix("/tlog", log.Handler()))
-	mux.Handle("/", page.New(page.Config{Log: "/tlog/", Key: log.VerifierKey()}))
-	o.Home = mux
-	s.Handler = front.New(*o)
-	return nil
+	return Backend{
+		Log:  log,
+		Home: page.New(page.Config{Log: c.RekorURL.String(), Issuer: c.IdentityIssuer, Subject: signer.Subject}),
+		Close: func() {
+			log.Close()
+			signer.Close()
+		},
+	}, nil
 }
 
 // Trust returns the trust in logs and authorities that c names.

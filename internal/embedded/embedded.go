@@ -1,0 +1,43 @@
+// Package embedded opens the log in a local directory for a service. It is
+// apart from package service so that the function, which has no directory that
+// lasts, does not carry it.
+package embedded
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/tlogistry/tlogistry/internal/config"
+	"github.com/tlogistry/tlogistry/internal/page"
+	"github.com/tlogistry/tlogistry/internal/service"
+	"github.com/tlogistry/tlogistry/internal/tilelog"
+)
+
+// closeLimit is how long the log may take to close.
+const closeLimit = 10 * time.Second
+
+// Open opens the log in c's directory, which ctx bounds. The log's own files
+// are served under /tlog/, for those who check it.
+func Open(ctx context.Context, c config.Config, logger *slog.Logger) (service.Backend, error) {
+	log, err := tilelog.Open(ctx, tilelog.Config{Dir: c.LogDir, WitnessPolicy: c.WitnessPolicy, Logger: logger})
+	if err != nil {
+		return service.Backend{}, fmt.Errorf("TLOG_DIR: %w", err)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/tlog/", http.StripPrefix("/tlog", log.Handler()))
+	mux.Handle("/", page.New(page.Config{Log: "/tlog/", Key: log.VerifierKey()}))
+	return service.Backend{
+		Log:  log,
+		Home: mux,
+		Close: func() {
+			ctx, cancel := context.WithTimeout(context.Background(), closeLimit)
+			defer cancel()
+			if err := log.Close(ctx); err != nil {
+				logger.Error("close the log", "error", err.Error())
+			}
+		},
+	}, nil
+}
