@@ -143,6 +143,8 @@ func (r *reader) Subject(ctx context.Context) (string, error) {
 	return email, nil
 }
 
+func (r *reader) Prepare(context.Context) {}
+
 func (r *reader) Sign(context.Context, []byte) (keyless.Signature, error) {
 	return keyless.Signature{}, errReadOnly
 }

@@ -39,10 +39,35 @@ func NewGroup[T any](limit time.Duration) *Group[T] {
 // the end of ctx. Do returns early when ctx ends.
 func (g *Group[T]) Do(ctx context.Context, key string, fn func(context.Context) (T, error)) (T, error) {
 	var zero T
+	done, err := g.begin(ctx, key, fn)
+	if err != nil {
+		return zero, err
+	}
+	select {
+	case r := <-done:
+		if r.Err != nil {
+			return zero, r.Err
+		}
+		v, _ := r.Val.(T) // not of type T only where it is a nil interface
+		return v, nil
+	case <-ctx.Done():
+		return zero, ctx.Err()
+	}
+}
+
+// Start begins the call for key, unless one is under way, and does not wait
+// for it. On a closed group it does nothing.
+func (g *Group[T]) Start(ctx context.Context, key string, fn func(context.Context) (T, error)) {
+	// The only error is of a closed group.
+	_, _ = g.begin(ctx, key, fn)
+}
+
+// begin begins or joins the call for key. The channel gets its result.
+func (g *Group[T]) begin(ctx context.Context, key string, fn func(context.Context) (T, error)) (<-chan singleflight.Result, error) {
 	g.mu.Lock()
 	if g.closed {
 		g.mu.Unlock()
-		return zero, ErrClosed
+		return nil, ErrClosed
 	}
 	g.calls.Add(1)
 	g.mu.Unlock()
@@ -57,16 +82,7 @@ func (g *Group[T]) Do(ctx context.Context, key string, fn func(context.Context) 
 		defer g.calls.Done()
 		done <- <-c
 	}()
-	select {
-	case r := <-done:
-		if r.Err != nil {
-			return zero, r.Err
-		}
-		v, _ := r.Val.(T) // not of type T only where it is a nil interface
-		return v, nil
-	case <-ctx.Done():
-		return zero, ctx.Err()
-	}
+	return done, nil
 }
 
 // Close refuses further calls and waits for those under way.

@@ -296,3 +296,36 @@ func TestCloseRace(t *testing.T) {
 		}
 	})
 }
+
+func TestStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := flight.NewGroup[string](time.Minute)
+		var calls atomic.Int32
+		call := func(ctx context.Context) (string, error) {
+			calls.Add(1)
+			time.Sleep(time.Second)
+			return "result", ctx.Err()
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		start := time.Now()
+		g.Start(ctx, "key", call)
+		g.Start(ctx, "key", call)
+		cancel() // does not end the call
+		if time.Since(start) != 0 {
+			t.Errorf("Start waits %v", time.Since(start))
+		}
+		if got, err := g.Do(t.Context(), "key", call); got != "result" || err != nil || calls.Load() != 1 {
+			t.Errorf("got %q, %v of %d calls", got, err, calls.Load())
+		}
+		g.Start(t.Context(), "key", call)
+		g.Close()
+		if calls.Load() != 2 || time.Since(start) != 2*time.Second {
+			t.Errorf("Close does not wait: %d calls in %v", calls.Load(), time.Since(start))
+		}
+		g.Start(t.Context(), "key", call)
+		synctest.Wait()
+		if calls.Load() != 2 {
+			t.Error("a closed group makes calls")
+		}
+	})
+}

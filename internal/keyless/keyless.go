@@ -25,8 +25,13 @@ import (
 // ErrIdentity says that a certificate does not name the identity whose records count.
 var ErrIdentity = errors.New("the certificate is not the configured identity's")
 
-// spare is the life that key and certificate must have left to be used.
-const spare = time.Minute
+const (
+	// spare is the life that key and certificate must have left to be used.
+	spare = time.Minute
+	// preparePause is the time after a failed renewal in which none is begun
+	// that nobody waits for.
+	preparePause = 10 * time.Second
+)
 
 // Tokens is what a signer needs of the place it runs in: Google's metadata
 // server. Its methods must be safe for concurrent use.
@@ -64,6 +69,7 @@ type Signer struct {
 
 	mu      sync.Mutex
 	current *credential
+	failed  time.Time // when a renewal failed last
 	token   heldToken
 	subject string
 }
@@ -137,24 +143,40 @@ func (s *Signer) Sign(ctx context.Context, message []byte) (Signature, error) {
 	return Signature{Certificate: c.cert, Bytes: sig}, nil
 }
 
+// Prepare begins to obtain the certificate that the next signature needs, if
+// that is not there, and does not wait for it. An error is left for [Signer.Sign]
+// to find.
+func (s *Signer) Prepare(ctx context.Context) {
+	s.mu.Lock()
+	failing := time.Since(s.failed) < preparePause
+	s.mu.Unlock()
+	if !failing && s.usable() == nil {
+		s.flights.Start(ctx, "", s.renewed)
+	}
+}
+
 // credential returns a usable credential, renewing it if need be.
 func (s *Signer) credential(ctx context.Context) (*credential, error) {
 	if c := s.usable(); c != nil {
 		return c, nil
 	}
-	return s.flights.Do(ctx, "", func(ctx context.Context) (*credential, error) {
-		if c := s.usable(); c != nil {
-			return c, nil // renewed since this caller looked
-		}
-		c, err := s.renew(ctx)
-		if err != nil {
-			return nil, err
-		}
-		s.mu.Lock()
-		s.current = c
-		s.mu.Unlock()
+	return s.flights.Do(ctx, "", s.renewed)
+}
+
+// renewed renews the credential, unless that was done since the caller looked.
+func (s *Signer) renewed(ctx context.Context) (*credential, error) {
+	if c := s.usable(); c != nil {
 		return c, nil
-	})
+	}
+	c, err := s.renew(ctx)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err != nil {
+		s.failed = time.Now()
+		return nil, err
+	}
+	s.current = c
+	return c, nil
 }
 
 func (s *Signer) usable() *credential {
