@@ -123,15 +123,23 @@ type service struct {
 // with the test. Later variables win.
 func start(t testing.TB, env ...string) *service {
 	t.Helper()
+	return startProcess(t, exec.Command(command, "serve"), append([]string{"HOME=" + t.TempDir()}, env...)...)
+}
+
+// startProcess starts a command that serves on PORT, with that, the given
+// environment and no other, and returns on its first answer. It ends the
+// command with the test.
+func startProcess(t testing.TB, cmd *exec.Cmd, env ...string) *service {
+	t.Helper()
 	port := freePort(t)
 	s := &service{
 		host: "localhost:" + port,
 		url:  "http://localhost:" + port,
-		cmd:  exec.Command(command, "serve"),
+		cmd:  cmd,
 		logs: new(logBuffer),
 		done: make(chan struct{}),
 	}
-	s.cmd.Env = append([]string{"PORT=" + port, "HOME=" + t.TempDir()}, env...)
+	s.cmd.Env = append([]string{"PORT=" + port}, env...)
 	s.cmd.Stdout, s.cmd.Stderr = s.logs, s.logs
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -155,7 +163,7 @@ func start(t testing.TB, env ...string) *service {
 		select {
 		case <-s.done:
 			t.Fatalf("the command ended: %v\n%s", s.cmd.ProcessState, s.logs)
-		case <-time.After(5 * time.Millisecond):
+		case <-time.After(time.Millisecond):
 		}
 		if time.Now().After(deadline) {
 			t.Fatalf("the command does not answer: %v\n%s", err, s.logs)
