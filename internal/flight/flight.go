@@ -39,18 +39,20 @@ func NewGroup[T any](limit time.Duration) *Group[T] {
 // the end of ctx. Do returns early when ctx ends.
 func (g *Group[T]) Do(ctx context.Context, key string, fn func(context.Context) (T, error)) (T, error) {
 	var zero T
-	done, err := g.begin(ctx, key, fn)
+	c, err := g.begin(ctx, key, fn)
 	if err != nil {
 		return zero, err
 	}
 	select {
-	case r := <-done:
+	case r := <-c:
+		g.calls.Done()
 		if r.Err != nil {
 			return zero, r.Err
 		}
 		v, _ := r.Val.(T) // not of type T only where it is a nil interface
 		return v, nil
 	case <-ctx.Done():
+		go g.await(c)
 		return zero, ctx.Err()
 	}
 }
@@ -58,11 +60,13 @@ func (g *Group[T]) Do(ctx context.Context, key string, fn func(context.Context) 
 // Start begins the call for key, unless one is under way, and does not wait
 // for it. On a closed group it does nothing.
 func (g *Group[T]) Start(ctx context.Context, key string, fn func(context.Context) (T, error)) {
-	// The only error is of a closed group.
-	_, _ = g.begin(ctx, key, fn)
+	if c, err := g.begin(ctx, key, fn); err == nil {
+		go g.await(c)
+	}
 }
 
-// begin begins or joins the call for key. The channel gets its result.
+// begin begins or joins the call for key. Whoever gets the result counts the
+// call as done.
 func (g *Group[T]) begin(ctx context.Context, key string, fn func(context.Context) (T, error)) (<-chan singleflight.Result, error) {
 	g.mu.Lock()
 	if g.closed {
@@ -71,18 +75,17 @@ func (g *Group[T]) begin(ctx context.Context, key string, fn func(context.Contex
 	}
 	g.calls.Add(1)
 	g.mu.Unlock()
-	c := g.group.DoChan(key, func() (any, error) {
+	return g.group.DoChan(key, func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), g.limit)
 		defer cancel()
 		return fn(ctx)
-	})
-	// The goroutine ends with the call, which the limit bounds.
-	done := make(chan singleflight.Result, 1)
-	go func() {
-		defer g.calls.Done()
-		done <- <-c
-	}()
-	return done, nil
+	}), nil
+}
+
+// await sees a call to its end, which the limit bounds, for who does not.
+func (g *Group[T]) await(c <-chan singleflight.Result) {
+	<-c
+	g.calls.Done()
 }
 
 // Close refuses further calls and waits for those under way.
