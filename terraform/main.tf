@@ -20,6 +20,15 @@ locals {
   # reads. The bucket is Google's, one for a project and region.
   sources = "projects/_/buckets/gcf-v2-sources-${data.google_project.project.number}-${var.region}"
 
+  # A secret as NAME or NAME:VERSION. Both are empty without one.
+  docker_config_secret  = split(":", var.docker_config_secret)[0]
+  docker_config_version = try(split(":", var.docker_config_secret)[1], "latest")
+  docker_config_dir     = "/docker"
+
+  # Credentials are used for whoever may call.
+  credentials = var.docker_config_secret != "" || lookup(var.env, "GOOGLE_REGISTRY_AUTH", "false") != "false"
+  everybody   = length(setintersection(var.invokers, ["allUsers", "allAuthenticatedUsers"])) > 0
+
   host = var.domain != "" ? var.domain : trimprefix(google_cloudfunctions2_function.registry.service_config[0].uri, "https://")
 }
 
@@ -38,7 +47,8 @@ data "google_project" "project" {
 }
 
 # The identity that signs the records. It has no role, and needs none: any
-# account can get an identity token for itself from the metadata server.
+# account can get an identity token for itself from the metadata server. The
+# one exception is for credentials, and only where they are asked for.
 resource "google_service_account" "registry" {
   project      = var.project
   account_id   = var.name
@@ -86,6 +96,15 @@ resource "google_artifact_registry_repository_iam_member" "build_images" {
   member     = google_service_account.build.member
 }
 
+resource "google_secret_manager_secret_iam_member" "docker_config" {
+  count = var.docker_config_secret == "" ? 0 : 1
+
+  project   = var.project
+  secret_id = local.docker_config_secret
+  role      = "roles/secretmanager.secretAccessor"
+  member    = google_service_account.registry.member
+}
+
 # A new grant takes a while until it holds everywhere; a build that comes
 # earlier fails.
 resource "time_sleep" "grants" {
@@ -96,6 +115,7 @@ resource "time_sleep" "grants" {
     sources = google_project_iam_member.build_sources.id
     archive = google_storage_bucket_iam_member.build_archive.id
     images  = google_artifact_registry_repository_iam_member.build_images.id
+    secret  = join("", google_secret_manager_secret_iam_member.docker_config[*].id)
   }
 }
 
@@ -220,11 +240,31 @@ resource "google_cloudfunctions2_function" "registry" {
     environment_variables = merge(
       { IDENTITY = google_service_account.registry.email },
       { for k, v in { ALLOW = join(",", var.allow) } : k => v if v != "" },
+      { for m in google_secret_manager_secret_iam_member.docker_config : "DOCKER_CONFIG" => local.docker_config_dir },
       var.env,
     )
+
+    dynamic "secret_volumes" {
+      for_each = google_secret_manager_secret_iam_member.docker_config
+
+      content {
+        mount_path = local.docker_config_dir
+        project_id = var.project
+        secret     = local.docker_config_secret
+
+        versions {
+          version = local.docker_config_version
+          path    = "config.json"
+        }
+      }
+    }
   }
 
   lifecycle {
+    precondition {
+      condition     = !local.credentials || !local.everybody || length(var.allow) > 0
+      error_message = "With credentials for registries and everybody as an invoker, whoever calls could pull all that the credentials open: set allow."
+    }
     precondition {
       condition     = var.min_instances <= var.max_instances
       error_message = "min_instances must not be greater than max_instances."

@@ -133,6 +133,18 @@ variable "allow" {
   }
 }
 
+variable "docker_config_secret" {
+  description = "Secret in Secret Manager that is a Docker config.json with credentials for registries: its name, or NAME:VERSION. Without a version it is the latest. The secret must exist in the project. Empty for none: every pull is anonymous. Whoever may pull from the instance may pull what the credentials may."
+  type        = string
+  default     = ""
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^([a-zA-Z0-9_-]{1,255}(:(latest|[1-9][0-9]*))?)?$", var.docker_config_secret))
+    error_message = "The secret must be a name of letters, digits, hyphens and underscores, and may have a colon and a version's number or latest after it."
+  }
+}
+
 variable "env" {
   description = "Further environment variables of the service, such as UPSTREAM_TIMEOUT. internal/config documents them."
   type        = map(string)
@@ -145,8 +157,8 @@ variable "env" {
   }
 
   validation {
-    condition     = alltrue([for k in keys(var.env) : !can(regex("^(ALLOW|IDENTITY|PORT|HOST|LOCAL_ONLY|FUNCTION_.*|K_.*|X_GOOGLE_.*)$", k))])
-    error_message = "ALLOW is set by the variable allow and IDENTITY by the service account; PORT, HOST, LOCAL_ONLY, FUNCTION_*, K_* and X_GOOGLE_* belong to the platform."
+    condition     = alltrue([for k in keys(var.env) : !can(regex("^(ALLOW|DOCKER_CONFIG|IDENTITY|PORT|HOST|LOCAL_ONLY|FUNCTION_.*|K_.*|X_GOOGLE_.*)$", k))])
+    error_message = "ALLOW is set by the variable allow, DOCKER_CONFIG by docker_config_secret and IDENTITY by the service account; PORT, HOST, LOCAL_ONLY, FUNCTION_*, K_* and X_GOOGLE_* belong to the platform."
   }
 
   # Instances come, go and share no disk: a log of their own would be forgotten.

@@ -13,6 +13,7 @@ import (
 	"github.com/tlogistry/tlogistry/internal/ociref"
 	"github.com/tlogistry/tlogistry/internal/pullfile"
 	"github.com/tlogistry/tlogistry/internal/record"
+	"github.com/tlogistry/tlogistry/internal/service"
 	"github.com/tlogistry/tlogistry/internal/upstream"
 )
 
@@ -151,14 +152,16 @@ func newVerifier(ctx context.Context, flags sourceFlags) (*verifier, error) {
 	if err != nil {
 		return nil, err
 	}
+	registries, err := service.Registries(c)
+	if err != nil {
+		return nil, err
+	}
 	log, err := flags.open(ctx, c)
 	if err != nil {
+		registries.Close()
 		return nil, &statusError{exitCannotTell, err}
 	}
-	return &verifier{
-		log:      log,
-		upstream: upstream.New(upstream.Config{Mirrors: c.Upstreams, Timeout: c.UpstreamTimeout}),
-	}, nil
+	return &verifier{log: log, upstream: registries}, nil
 }
 
 func (v *verifier) close() {

@@ -18,7 +18,8 @@ import (
 	"time"
 
 	"github.com/distribution/distribution/v3/configuration"
-	_ "github.com/distribution/distribution/v3/registry/auth/token" // the "token" access controller
+	_ "github.com/distribution/distribution/v3/registry/auth/htpasswd" // the "htpasswd" access controller
+	_ "github.com/distribution/distribution/v3/registry/auth/token"    // the "token" access controller
 	"github.com/distribution/distribution/v3/registry/handlers"
 	_ "github.com/distribution/distribution/v3/registry/storage/driver/filesystem"          // the "filesystem" driver
 	_ "github.com/distribution/distribution/v3/registry/storage/driver/middleware/redirect" // the "redirect" middleware
@@ -30,6 +31,8 @@ import (
 type Options struct {
 	Addr      string        // listen address; empty means a free port of 127.0.0.1
 	Token     bool          // ask for a bearer token, given to anybody for pulling
+	User      string        // let only this user pull: by a token with Token, else by every request
+	Password  string        // of User
 	TokenLife time.Duration // life of a token in whole seconds; 0 means 5 minutes
 	Redirect  bool          // send blob requests to a second host and port
 	Referrers bool          // answer the referrers API, which Distribution lacks
@@ -95,6 +98,7 @@ func (r *Registry) start(o Options) (err error) {
 		if r.tokens, err = newTokens(life); err != nil {
 			return err
 		}
+		r.tokens.user, r.tokens.password = o.User, o.Password
 		keys := filepath.Join(r.dir, "token-keys.json")
 		if err := r.tokens.writeKeys(keys); err != nil {
 			return err
@@ -102,6 +106,11 @@ func (r *Registry) start(o Options) (err error) {
 		conf.Auth = configuration.Auth{"token": {
 			"realm": r.public.url() + tokenPath, "service": tokenService, "issuer": tokenIssuer, "jwks": keys,
 		}}
+	}
+	if o.User != "" && !o.Token {
+		if conf.Auth, err = r.passwords(o.User, o.Password); err != nil {
+			return err
+		}
 	}
 	var h http.Handler = r.app(conf)
 	if o.Referrers {

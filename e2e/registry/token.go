@@ -25,11 +25,13 @@ const (
 )
 
 // tokens is the token server of a registry, as the Docker registry token
-// specification has it: anybody gets a token that allows pulling.
+// specification has it: anybody gets a token that allows pulling, or one user.
 type tokens struct {
 	life   time.Duration
 	key    *ecdsa.PrivateKey
 	signer jose.Signer
+
+	user, password string // empty: anybody
 
 	mu   sync.Mutex
 	live map[string]time.Time // tokens issued, and when each ends
@@ -81,6 +83,11 @@ func (t *tokens) handler(registry http.Handler) http.Handler {
 func (t *tokens) issue(w http.ResponseWriter, req *http.Request) {
 	if req.Method != http.MethodGet {
 		http.Error(w, "use GET", http.StatusMethodNotAllowed)
+		return
+	}
+	if user, password, _ := req.BasicAuth(); t.user != "" && (user != t.user || password != t.password) {
+		w.Header().Set("WWW-Authenticate", `Basic realm="`+tokenService+`"`)
+		http.Error(w, "who are you", http.StatusUnauthorized)
 		return
 	}
 	query := req.URL.Query()

@@ -1,10 +1,14 @@
 package upstream
 
 import (
+	"maps"
 	"math"
+	"net/http"
+	"strings"
 	"sync"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
+	"github.com/tlogistry/tlogistry/internal/ociref"
 )
 
 // maxTags bounds the tags whose last digest is remembered.
@@ -24,14 +28,19 @@ type memory struct {
 	most      int
 	used      int
 	manifests *simplelru.LRU[string, *Manifest] // by repository@digest
+	repos     map[string]int                    // how many of each repository; never 0
 	tags      *simplelru.LRU[string, string]    // repository:tag to digest
 }
 
 func newMemory(bytes int) *memory {
-	m := &memory{most: bytes}
+	m := &memory{most: bytes, repos: map[string]int{}}
 	// Only a size below one is an error.
-	m.manifests, _ = simplelru.NewLRU(math.MaxInt, func(_ string, gone *Manifest) {
+	m.manifests, _ = simplelru.NewLRU(math.MaxInt, func(key string, gone *Manifest) {
 		m.used -= cost(gone)
+		repo, _, _ := strings.Cut(key, "@")
+		if m.repos[repo]--; m.repos[repo] == 0 {
+			delete(m.repos, repo)
+		}
 	})
 	m.tags, _ = simplelru.NewLRU[string, string](maxTags, nil)
 	return m
@@ -52,6 +61,7 @@ func (m *memory) add(repo, tag string, manifest *Manifest) {
 	kept := *manifest
 	kept.Header = without(manifest.Header, limits)
 	m.used += cost(&kept)
+	m.repos[repo]++
 	m.manifests.Add(key, &kept)
 	for m.used > m.most {
 		m.manifests.RemoveOldest()
@@ -66,16 +76,31 @@ func (m *memory) get(repo, digest string) *Manifest {
 	return manifest
 }
 
-// last returns the manifest last served for a tag, or nil.
-func (m *memory) last(repo, tag string) *Manifest {
+// last returns the digest last served for a tag, or "", and whether memory may
+// have what the tag names now: that digest's manifest or, where there is no
+// such digest, any of the repository.
+func (m *memory) last(repo, tag string) (digest string, likely bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	digest, ok := m.tags.Get(repo + ":" + tag)
-	if !ok {
+	digest, known := m.tags.Get(repo + ":" + tag)
+	if !known {
+		return "", m.repos[repo] > 0
+	}
+	return digest, m.manifests.Contains(repo + "@" + digest)
+}
+
+// fresh returns the manifest in memory that an answer's header names, with the
+// quota of that answer, or nil. It notes that this is what the tag is now.
+func (m *memory) fresh(r ociref.Request, header http.Header) *Manifest {
+	kept := m.get(r.Repo, header.Get(digestHeader))
+	if kept == nil {
 		return nil
 	}
-	manifest, _ := m.manifests.Get(repo + "@" + digest)
-	return manifest
+	m.add(r.Repo, r.Tag, kept)
+	fresh := *kept
+	fresh.Header = pick(header)
+	maps.Copy(fresh.Header, kept.Header)
+	return &fresh
 }
 
 // cost is the same for a manifest and for the copy that is kept.

@@ -3,6 +3,7 @@ package upstream
 import (
 	"fmt"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -32,8 +33,8 @@ func TestMemoryIsBoundedInBytes(t *testing.T) {
 		if got := m.get("r", want.Digest); (got != nil) != kept {
 			t.Errorf("%d is kept: %v", i, got != nil)
 		}
-		if got := m.last("r", fmt.Sprint(i)); (got != nil) != kept {
-			t.Errorf("%d is found by tag: %v", i, got != nil)
+		if digest, likely := m.last("r", fmt.Sprint(i)); digest != want.Digest || likely != kept {
+			t.Errorf("%d by its tag is %s, in memory: %v", i, digest, likely)
 		}
 	}
 	if want := 10 * (length + entryCost); m.used != want {
@@ -42,6 +43,17 @@ func TestMemoryIsBoundedInBytes(t *testing.T) {
 	m.add("r", "", sized(99, 12*length))
 	if m.used != 10*(length+entryCost) || m.get("r", sized(99, 12*length).Digest) != nil {
 		t.Error("what does not fit pushed out the rest")
+	}
+}
+
+// The bound is in the documentation.
+func TestMemoryBoundIsDocumented(t *testing.T) {
+	docs, err := os.ReadFile("../../docs/performance.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if row := fmt.Sprintf("| manifests, by repository and digest | %d MiB;", memoryBytes>>20); !strings.Contains(string(docs), row) {
+		t.Errorf("docs/performance.md has no row %s", row)
 	}
 }
 
@@ -60,8 +72,39 @@ func TestMemoryIsOfOneRepository(t *testing.T) {
 	m := newMemory(1 << 20)
 	one := sized(1, 100)
 	m.add("r/a", "t", one)
-	if m.get("r/b", one.Digest) != nil || m.last("r/b", "t") != nil || m.last("r/a", "other") != nil {
+	if m.get("r/b", one.Digest) != nil {
 		t.Error("another repository is answered")
+	}
+	for _, test := range []struct {
+		repo, tag, digest string
+		likely            bool
+	}{
+		{"r/a", "t", one.Digest, true},
+		{"r/a", "other", "", true},
+		{"r/b", "t", "", false},
+		{"r", "t", "", false},
+	} {
+		if digest, likely := m.last(test.repo, test.tag); digest != test.digest || likely != test.likely {
+			t.Errorf("%s:%s is %q, in memory: %v", test.repo, test.tag, digest, likely)
+		}
+	}
+}
+
+// A repository of which nothing is left is not one that may have a tag.
+func TestMemoryForgetsRepositories(t *testing.T) {
+	m := newMemory(2 * (100 + entryCost))
+	m.add("a", "t", sized(1, 100))
+	m.add("a", "t", sized(2, 100))
+	m.add("b", "t", sized(3, 100))
+	if _, likely := m.last("a", "other"); !likely {
+		t.Error("a has one manifest left, and is forgotten")
+	}
+	m.add("b", "t", sized(4, 100))
+	if _, likely := m.last("a", "other"); likely {
+		t.Error("a has no manifest left, and is known")
+	}
+	if len(m.repos) != 1 || m.repos["b"] != 2 {
+		t.Errorf("repositories: %v", m.repos)
 	}
 }
 
@@ -82,8 +125,8 @@ func TestMemoryKnowsTheLastDigest(t *testing.T) {
 	a, b := sized(1, 100), sized(2, 100)
 	for _, now := range []*Manifest{a, b, a} {
 		m.add("r", "t", now)
-		if got := m.last("r", "t"); got.Digest != now.Digest {
-			t.Errorf("last is %s, want %s", got.Digest, now.Digest)
+		if digest, _ := m.last("r", "t"); digest != now.Digest {
+			t.Errorf("last is %s, want %s", digest, now.Digest)
 		}
 	}
 }
@@ -94,7 +137,7 @@ func TestMemoryForgetsTheQuota(t *testing.T) {
 	one := sized(1, 100)
 	one.Header = http.Header{"Ratelimit-Limit": {"9"}, "Etag": {"e"}}
 	m.add("r", "t", one)
-	if got := fmt.Sprint(m.last("r", "t").Header); got != "map[Etag:[e]]" {
+	if got := fmt.Sprint(m.get("r", one.Digest).Header); got != "map[Etag:[e]]" {
 		t.Errorf("header is %s", got)
 	}
 	if len(one.Header) != 2 {

@@ -2,7 +2,6 @@ package upstream
 
 import (
 	"cmp"
-	"context"
 	"crypto/x509"
 	"maps"
 	"net"
@@ -11,9 +10,12 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	lru "github.com/hashicorp/golang-lru/v2"
-	"golang.org/x/sync/singleflight"
+	"golang.org/x/sync/semaphore"
+
+	"github.com/tlogistry/tlogistry/internal/flight"
 )
 
 // A Config says how registries are reached.
@@ -33,6 +35,13 @@ type Config struct {
 	// UserAgent is sent with every request. Empty means "tlogistry".
 	UserAgent string
 
+	// Credentials are used for the registries that they name.
+	Credentials Credentials
+
+	// Google has Google's application default credentials used for hosts in
+	// pkg.dev that Credentials does not name.
+	Google bool
+
 	// For tests: another way to connect to what is not mapped, other name
 	// servers behind the guard, other roots, another clock, a smaller memory.
 	dial     dialFunc
@@ -47,7 +56,11 @@ type Config struct {
 const (
 	maxChallenges = 1024
 	maxTokens     = 1024
-	memoryBytes   = 32 << 20
+
+	// Go lets the heap grow to twice of what is live, so this costs a process
+	// 16 MiB. A manifest has 1 to 10 KiB: hundreds of images fit, and two of
+	// the largest manifests.
+	memoryBytes = 8 << 20
 )
 
 // A Client asks registries. It is safe for concurrent use.
@@ -62,10 +75,17 @@ type Client struct {
 	userAgent string
 	now       func() time.Time
 
-	flights    singleflight.Group
+	logins map[string]login // by canonical name
+	google *google          // nil if not to be used
+
+	fetches   *flight.Group[*Manifest]
+	exchanges *flight.Group[token]
+	pings     *flight.Group[*transport.Challenge]
+
 	challenges *lru.Cache[string, *transport.Challenge] // by registry
 	tokens     *lru.Cache[string, token]                // by registry and repository
 	memory     *memory
+	room       *semaphore.Weighted // for the bytes of bodies longer than smallBody
 }
 
 // New returns a client. It copies what it needs of c.
@@ -73,7 +93,7 @@ func New(c Config) *Client {
 	timeout := cmp.Or(c.Timeout, 30*time.Second)
 	dial := c.dial
 	if dial == nil {
-		dial = guarded(c.resolver)
+		dial = guarded(c.resolver).DialContext
 	}
 	now := c.now
 	if now == nil {
@@ -85,14 +105,23 @@ func New(c Config) *Client {
 		timeout:    timeout,
 		userAgent:  cmp.Or(c.UserAgent, "tlogistry"),
 		now:        now,
+		logins:     c.Credentials.logins,
+		fetches:    flight.NewGroup[*Manifest](timeout),
+		exchanges:  flight.NewGroup[token](timeout),
+		pings:      flight.NewGroup[*transport.Challenge](timeout),
 		challenges: newLRU[*transport.Challenge](maxChallenges),
 		tokens:     newLRU[token](maxTokens),
 		memory:     newMemory(cmp.Or(c.memory, memoryBytes)),
+		room:       semaphore.NewWeighted(roomBytes),
+	}
+	if c.Google {
+		client.google = new(google)
 	}
 	for name, base := range c.Mirrors {
 		client.mirrors[name] = &registry{
 			name:   name,
 			base:   &url.URL{Scheme: base.Scheme, Host: base.Host, Path: "/"},
+			auth:   client.authenticator(base),
 			prefix: strings.Trim(base.Path, "/"),
 			own:    newTransport(only(base), timeout, c.roots),
 		}
@@ -100,8 +129,13 @@ func New(c Config) *Client {
 	return client
 }
 
-// Close closes idle connections.
+// Close waits for the exchanges under way, each of which ends within
+// [Config].Timeout, and closes idle connections. It refuses further exchanges;
+// streams of blobs go on.
 func (c *Client) Close() {
+	c.fetches.Close() // first: fetches begin the others
+	c.exchanges.Close()
+	c.pings.Close()
 	c.guarded.CloseIdleConnections()
 	for r := range maps.Values(c.mirrors) {
 		r.own.CloseIdleConnections()
@@ -119,20 +153,24 @@ func newLRU[V any](n int) *lru.Cache[string, V] {
 
 // A registry says where one registry is reached.
 type registry struct {
-	name   string          // canonical name
-	base   *url.URL        // scheme and host, with the path "/"
-	prefix string          // put before every repository; empty for none
-	own    *http.Transport // connects to base and nowhere else; nil if not mapped
+	name   string              // canonical name
+	base   *url.URL            // scheme and host, with the path "/"
+	auth   authn.Authenticator // what it may be told; authn.Anonymous for nothing
+	prefix string              // put before every repository; empty for none
+	own    *http.Transport     // connects to base and nowhere else; nil if not mapped
 }
 
 func (c *Client) registry(name string) *registry {
 	if r, ok := c.mirrors[name]; ok {
 		return r
 	}
-	return &registry{name: name, base: &url.URL{Scheme: "https", Host: name, Path: "/"}}
+	base := &url.URL{Scheme: "https", Host: name, Path: "/"}
+	return &registry{name: name, base: base, auth: c.authenticator(base)}
 }
 
 func (r *registry) mapped() bool { return r.own != nil }
+
+func (r *registry) anonymous() bool { return r.auth == authn.Anonymous }
 
 // owns reports whether u is at the registry's own origin.
 func (r *registry) owns(u *url.URL) bool { return sameOrigin(r.base, u) }
@@ -148,25 +186,4 @@ func (r *registry) repository(repo string) string {
 // url returns the URL of something in a repository, such as "tags/list".
 func (r *registry) url(repo, rest string) *url.URL {
 	return r.base.JoinPath("v2", r.repository(repo), rest)
-}
-
-// share runs f once for all callers that use the same key at the same time.
-// f's context ends after the limit, and not with any one caller's; a caller
-// whose own context ends goes away alone.
-func share[T any](ctx context.Context, c *Client, key string, f func(context.Context) (T, error)) (T, error) {
-	var none T
-	result := c.flights.DoChan(key, func() (any, error) {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.timeout)
-		defer cancel()
-		return f(ctx)
-	})
-	select {
-	case r := <-result:
-		if r.Err != nil {
-			return none, r.Err
-		}
-		return r.Val.(T), nil
-	case <-ctx.Done():
-		return none, context.Cause(ctx)
-	}
 }

@@ -11,8 +11,8 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -23,70 +23,43 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 )
 
-// However many ask for the same at the same time, it is asked for once, and
-// one that goes away takes nothing from the others.
-func TestShare(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c := New(Config{})
-		calls := 0
-		release := make(chan struct{})
-		slow := func(ctx context.Context) (int, error) {
-			calls++
-			select {
-			case <-release:
-				return 7, nil
-			case <-ctx.Done():
-				return 0, context.Cause(ctx)
-			}
-		}
-		gone, leave := context.WithCancel(t.Context())
-		first := make(chan error, 1)
-		go func() {
-			_, err := share(gone, c, "k", slow)
-			first <- err
-		}()
-		synctest.Wait()
-		var others sync.WaitGroup
-		for range 64 {
-			others.Go(func() {
-				if n, err := share(t.Context(), c, "k", slow); n != 7 || err != nil {
-					t.Errorf("%d, %v", n, err)
-				}
-			})
-		}
-		synctest.Wait()
-		leave()
-		if err := <-first; !errors.Is(err, context.Canceled) {
-			t.Errorf("the one that left got %v", err)
-		}
-		close(release)
-		others.Wait()
-		if calls != 1 {
-			t.Errorf("%d calls", calls)
-		}
+// Close waits for exchanges that nobody waits for any more, and lets no other
+// begin.
+func TestCloseWaits(t *testing.T) {
+	w, c := mapped(t, Config{})
+	w.open()
+	arrived, release := make(chan struct{}), make(chan struct{})
+	w.mux.HandleFunc("/v2/app/manifests/v1", func(rw http.ResponseWriter, _ *http.Request) {
+		close(arrived)
+		<-release
+		rw.Header().Set("Content-Type", indexType)
+		fmt.Fprint(rw, indexJSON)
 	})
-}
-
-// A shared exchange ends by its own limit, even if all have left.
-func TestShareEnds(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c := New(Config{Timeout: time.Minute})
-		begin := time.Now()
-		gone, leave := context.WithCancel(t.Context())
-		ended := make(chan time.Duration, 1)
-		go func() {
-			_, _ = share(gone, c, "k", func(ctx context.Context) (int, error) {
-				<-ctx.Done()
-				ended <- time.Since(begin)
-				return 0, nil
-			})
-		}()
-		synctest.Wait()
-		leave()
-		if d := <-ended; d != time.Minute {
-			t.Errorf("it ended after %v", d)
-		}
-	})
+	w.serve("/v2/app/manifests/v2", 200, "Content-Type: "+indexType+"\n\n"+indexJSON)
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		<-arrived
+		cancel()
+	}()
+	if _, err := c.Manifest(ctx, tag(t)); !errors.Is(err, context.Canceled) {
+		t.Fatalf("the client that left got %v", err)
+	}
+	var released atomic.Bool
+	closed := make(chan bool, 1)
+	go func() {
+		c.Close()
+		closed <- released.Load()
+	}()
+	var err error
+	for err == nil { // until Close has begun
+		_, err = c.Manifest(t.Context(), request(t, "/v2/reg.example/app/manifests/v2"))
+	}
+	wantError(t, err, 503, "UNAVAILABLE", "this instance is shutting down")
+	released.Store(true)
+	close(release)
+	if !<-closed {
+		t.Error("Close did not wait for the exchange")
+	}
 }
 
 // The whole against a registry that was not written for this test.

@@ -8,13 +8,19 @@
 // as two kinds of manifest are an error, never an answer. Every body is
 // bounded and every exchange has a time limit.
 //
-// # Anonymous
+// # Credentials
 //
-// Every pull is anonymous. No credential is configured, none of a client's is
-// sent on, and a token is one that anybody gets. It follows that what this
-// package keeps in memory is public, and that handing it to the next client
-// makes nothing public that was not. Only a repository that served a manifest
-// is answered with it from memory.
+// Pulls are anonymous unless the operator gives credentials for a registry; none
+// of a client's is ever sent on. They go to the registry at the origin that they
+// are named for, and to its token service if that is at the same origin, is
+// Docker Hub's, or is at an origin that the same credentials are named for.
+// A realm elsewhere is refused, no redirect takes them along, and so it is with
+// the tokens that they buy. Nothing that was told them is quoted with them.
+//
+// What this package keeps in memory it hands to the next client, whoever that
+// is. Without credentials all of it is public. With them, whoever may pull
+// from this service may pull what they may. Only a repository that served a
+// manifest is answered with it from memory.
 //
 // # Where connections go
 //

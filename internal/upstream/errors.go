@@ -120,7 +120,7 @@ func refused(to *registry, r ociref.Request, resp *http.Response) *Error {
 	code, says := diagnosis(resp)
 	switch e.Status {
 	case http.StatusForbidden:
-		e.Message = "registry " + to.name + " denies anonymous pulls of " + r.Repo + says
+		e.Message = to.denies(" of "+r.Repo) + says
 	case http.StatusNotFound:
 		e.Code = unknown(r.Kind, code)
 		e.Message = r.String() + " is not known to registry " + to.name + says
@@ -144,7 +144,7 @@ func statusError(to *registry, status int, header http.Header) *Error {
 	switch status {
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusUnavailableForLegalReasons:
 		e.Status, e.Code = http.StatusForbidden, denied
-		e.Message = "registry " + to.name + " denies anonymous pulls"
+		e.Message = to.denies("")
 	case http.StatusNotFound, http.StatusGone:
 		e.Status, e.Code = http.StatusNotFound, string(transport.NameUnknownErrorCode)
 	case http.StatusTooManyRequests:
@@ -154,6 +154,14 @@ func statusError(to *registry, status int, header http.Header) *Error {
 		e.Status = status
 	}
 	return e
+}
+
+// denies says that a registry denies pulls of something.
+func (r *registry) denies(what string) string {
+	if r.anonymous() {
+		return "registry " + r.name + " denies anonymous pulls" + what
+	}
+	return "registry " + r.name + " denies pulls" + what + " by this service's credentials"
 }
 
 // unknown returns the code for a 404. The upstream's is kept where it tells
@@ -170,6 +178,7 @@ func unknown(kind ociref.Kind, said transport.ErrorCode) string {
 
 // diagnosis returns the first error code in an answer's body, and its message
 // as an addition to one of ours: quoted, because a stranger wrote it, and cut.
+// A message that repeats the request's token or credentials is left out.
 func diagnosis(resp *http.Response) (transport.ErrorCode, string) {
 	body, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
 	if err != nil {
@@ -181,7 +190,9 @@ func diagnosis(resp *http.Response) (transport.ErrorCode, string) {
 	}
 	first := said.Errors[0]
 	text := strings.TrimSpace(first.Message)
-	if text == "" {
+	_, secret, _ := strings.Cut(resp.Request.Header.Get("Authorization"), " ")
+	_, password, _ := resp.Request.BasicAuth()
+	if text == "" || holds(text, secret) || holds(text, password) {
 		return first.Code, ""
 	}
 	return first.Code, "; it says " + strconv.QuoteToASCII(cut(text))

@@ -16,13 +16,15 @@ import (
 
 // The special-purpose ranges of IPv4: IANA's registry of them, class D and E.
 // Those that it calls globally reachable are here as well (AS112, AMT, 6to4
-// relays): none of them is a place for a registry.
+// relays): none of them is a place for a registry. The last is Azure's, which
+// answers its virtual machines there as others do at 169.254.169.254.
 var special4 = prefixes(
 	"0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8",
 	"169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24", "192.0.2.0/24",
 	"192.31.196.0/24", "192.52.193.0/24", "192.88.99.0/24",
 	"192.168.0.0/16", "192.175.48.0/24", "198.18.0.0/15",
 	"198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4",
+	"168.63.129.16/32",
 )
 
 // IPv6 is the other way round: global unicast is 2000::/3 (RFC 4291), and
@@ -54,6 +56,9 @@ func public(a netip.Addr) bool {
 		if !global6.Contains(a) { // nor is an address with a zone in any prefix
 			return false
 		}
+		if isatap(a) {
+			return false
+		}
 		special = special6
 	}
 	for _, p := range special {
@@ -62,6 +67,13 @@ func public(a netip.Addr) bool {
 		}
 	}
 	return a.IsValid()
+}
+
+// isatap reports whether the interface identifier of an IPv6 address carries an
+// IPv4 address (RFC 5214, 6.1). The prefix may be anybody's.
+func isatap(a netip.Addr) bool {
+	b := a.As16()
+	return b[8]&^2 == 0 && b[9] == 0 && b[10] == 0x5e && b[11] == 0xfe
 }
 
 // guard refuses a connection that is about to be made. It sees the address
@@ -86,8 +98,9 @@ const (
 	dialTimeout  = 10 * time.Second
 	idleTimeout  = 90 * time.Second
 	headerBytes  = 64 << 10
-	maxConns     = 128 // for one host over HTTP/1.1
-	maxIdleConns = 64  // for one host: as many pulls at once find a connection open
+	maxConns     = 128       // for one host over HTTP/1.1
+	maxIdleConns = 64        // for one host: as many pulls at once find a connection open
+	streamBytes  = 256 << 10 // of a body that nobody has read yet, over HTTP/2
 )
 
 type dialFunc func(ctx context.Context, network, address string) (net.Conn, error)
@@ -107,13 +120,15 @@ func newTransport(dial dialFunc, timeout time.Duration, roots *x509.CertPool) *h
 		IdleConnTimeout:        idleTimeout,
 		DisableCompression:     true, // a digest is over the bytes as they are
 		ForceAttemptHTTP2:      true, // a DialContext of one's own turns it off otherwise
+		// The default of 4 MiB is for one stream, and there may be hundreds. The
+		// connection's own is left alone: all streams would stall with the first few.
+		HTTP2: &http.HTTP2Config{MaxReceiveBufferPerStream: streamBytes},
 	}
 }
 
-// guarded returns the dial function for everything that no operator named.
-func guarded(resolver *net.Resolver) dialFunc {
-	d := &net.Dialer{Timeout: dialTimeout, ControlContext: guard, Resolver: resolver}
-	return d.DialContext
+// guarded returns the dialer for everything that no operator named.
+func guarded(resolver *net.Resolver) *net.Dialer {
+	return &net.Dialer{Timeout: dialTimeout, ControlContext: guard, Resolver: resolver}
 }
 
 // only returns the dial function of a mapped registry: any address, but of the

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 
@@ -37,9 +36,11 @@ type Manifest struct {
 // Manifest fetches the manifest that r names by tag or digest.
 //
 // A digest that this process has fetched from the repository before costs no
-// request. A tag costs one: HEAD if the manifest last served for it is in
-// memory, which is then served if the registry still names its digest, and GET
-// otherwise. HEAD is not counted against Docker Hub's quota, GET is.
+// request. A tag whose manifest is in memory costs a HEAD, which tells that it
+// is the one. So does a tag that this process has not served, if anything of
+// the repository is in memory, and a GET more if it is not the tag's. Any other
+// tag costs a GET. HEAD is not counted against Docker Hub's quota, GET is: one
+// for each digest, as long as it stays in memory.
 //
 // The same request made twice at a time is sent once. The whole takes no
 // longer than [Config].Timeout. Errors are *[Error].
@@ -50,7 +51,7 @@ func (c *Client) Manifest(ctx context.Context, r ociref.Request) (*Manifest, err
 			return m, nil
 		}
 	}
-	m, err := share(ctx, c, "manifest "+r.String(), func(ctx context.Context) (*Manifest, error) {
+	m, err := c.fetches.Do(ctx, r.String(), func(ctx context.Context) (*Manifest, error) {
 		m, err := c.current(ctx, to, r)
 		if m != nil || err != nil {
 			return m, err
@@ -63,15 +64,16 @@ func (c *Client) Manifest(ctx context.Context, r ociref.Request) (*Manifest, err
 	return m, nil
 }
 
-// current returns the manifest in memory if the registry says that the tag
-// still names it. It returns nil where only GET can tell, which includes
-// registries that do not answer HEAD as they answer GET.
+// current returns the manifest in memory that the registry says the tag names.
+// It returns nil where only GET can tell, which includes registries that do not
+// answer HEAD as they answer GET. That a tag which was served before is gone is
+// believed; that another one is not there, GET tells with the registry's words.
 func (c *Client) current(ctx context.Context, to *registry, r ociref.Request) (*Manifest, error) {
 	if r.Tag == "" {
 		return nil, nil
 	}
-	last := c.memory.last(r.Repo, r.Tag)
-	if last == nil {
+	last, likely := c.memory.last(r.Repo, r.Tag)
+	if !likely {
 		return nil, nil
 	}
 	resp, err := c.ask(ctx, manifestQuestion(to, r, http.MethodHead))
@@ -79,14 +81,9 @@ func (c *Client) current(ctx context.Context, to *registry, r ociref.Request) (*
 		return nil, err
 	}
 	switch status := resp.StatusCode; {
-	case status == http.StatusOK && resp.Header.Get(digestHeader) == last.Digest:
-		fresh := *last
-		fresh.Header = pick(resp.Header)
-		for name, values := range last.Header {
-			fresh.Header[name] = values
-		}
-		return &fresh, nil
-	case status == http.StatusNotFound, status == http.StatusTooManyRequests, status >= 500:
+	case status == http.StatusOK:
+		return c.memory.fresh(r, resp.Header), nil
+	case status == http.StatusNotFound && last != "", status == http.StatusTooManyRequests, status >= 500:
 		return nil, refused(to, r, resp)
 	}
 	return nil, nil
@@ -156,17 +153,17 @@ func whole(resp *http.Response) ([]byte, error) {
 	if encoding := resp.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
 		return nil, fmt.Errorf("content encoding %q was not asked for", cut(encoding))
 	}
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return nil, err
+	var text []byte
+	if b, ok := resp.Body.(body); ok {
+		text = b.text
 	}
-	if len(body) > maxBody {
+	switch {
+	case len(text) > maxBody, resp.ContentLength > maxBody:
 		return nil, fmt.Errorf("longer than %d bytes", maxBody)
-	}
-	if len(body) == 0 {
+	case len(text) == 0:
 		return nil, errors.New("empty")
 	}
-	return body, nil
+	return text, nil
 }
 
 func sum(b []byte) string {

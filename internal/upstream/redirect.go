@@ -27,38 +27,40 @@ type question struct {
 	stop   func(*url.URL) bool // says which redirects are the answer; nil: none
 }
 
-// ask puts a question, with a token if the registry wants one. A 401 from the
-// registry makes it forget challenge and token and try once more: both may
-// have changed or expired before their time.
+// ask puts a question, with a token or the registry's credentials if it wants
+// either. A 401 from the registry makes it forget challenge and token and try
+// once more: both may have changed or expired before their time.
 func (c *Client) ask(ctx context.Context, q question) (*http.Response, error) {
 	for again := !q.once; ; again = false {
-		token, err := c.authorize(ctx, q.to, q.repo)
+		header, err := c.authorize(ctx, q.to, q.repo)
 		if err != nil {
 			return nil, err
 		}
-		resp, err := c.follow(ctx, q, token)
+		resp, err := c.follow(ctx, q, header)
 		if err != nil {
 			return nil, err
 		}
 		if resp.StatusCode != http.StatusUnauthorized || !again || !q.to.owns(resp.Request.URL) {
 			return resp, nil
 		}
-		c.forget(q.to, q.repo, token)
+		c.forget(q.to, q.repo, header)
 	}
 }
 
 // follow sends the question's request and follows redirects, at most five,
-// each through the guard. The token goes with the first request only, whatever
-// host a redirect names, and a redirect that carries it is refused.
-func (c *Client) follow(ctx context.Context, q question, token string) (*http.Response, error) {
-	t := &trip{client: c, to: q.to, stream: q.stream}
+// each through the guard. The Authorization header goes with the first request
+// only, whatever host a redirect names, and a redirect that carries its token
+// or credentials is refused.
+func (c *Client) follow(ctx context.Context, q question, authorization string) (*http.Response, error) {
+	t := &trip{client: c, to: q.to, stream: q.stream, large: true}
 	header := q.header.Clone()
 	if header == nil {
 		header = http.Header{}
 	}
-	if token != "" {
-		header.Set("Authorization", "Bearer "+token)
+	if authorization != "" {
+		header.Set("Authorization", authorization)
 	}
+	_, secret, _ := strings.Cut(authorization, " ")
 	for next := q.url; ; {
 		req := (&http.Request{Method: q.method, URL: next, Header: header}).WithContext(ctx)
 		resp, err := t.RoundTrip(req)
@@ -72,7 +74,7 @@ func (c *Client) follow(ctx context.Context, q question, token string) (*http.Re
 		if err != nil {
 			return nil, failed(q.to, fmt.Errorf("%w: %w", errBadRedirect, err))
 		}
-		if holds(next.String(), token) {
+		if holds(next.String(), secret) {
 			return nil, contradiction(q.to, fmt.Errorf("%w: the address holds the token", errBadRedirect))
 		}
 		if q.stop != nil && q.stop(next) {
@@ -99,7 +101,8 @@ func location(u *url.URL, mapped bool) (string, error) {
 	text := u.String()
 	read, err := url.Parse(text)
 	switch {
-	case err != nil || read.Host != u.Host:
+	// Browsers make digits and dots of many characters that are not ASCII.
+	case err != nil || read.Host != u.Host || !printable(u.Host):
 		return "", fmt.Errorf("%w: the address is not one", errBadRedirect)
 	case len(text) > maxLocation:
 		return "", fmt.Errorf("%w: longer than %d bytes", errBadRedirect, maxLocation)
@@ -115,6 +118,9 @@ func location(u *url.URL, mapped bool) (string, error) {
 	return text, nil
 }
 
+// hostBytes are what the names of hosts consist of.
+const hostBytes = "abcdefghijklmnopqrstuvwxyz0123456789-._"
+
 // publicHost reports whether a host is a name, or the one ordinary spelling of
 // a public address. A name whose last label is a number is an address to
 // somebody (inet_aton, WHATWG URL), whatever the spelling.
@@ -124,12 +130,13 @@ func publicHost(host string) bool {
 		return public(a)
 	}
 	last := host[strings.LastIndexByte(host, '.')+1:]
-	return last != "" && last != "localhost" && !('0' <= last[0] && last[0] <= '9') && !strings.ContainsAny(host, ":%")
+	return last != "" && last != "localhost" && !('0' <= last[0] && last[0] <= '9') && strings.Trim(host, hostBytes) == ""
 }
 
-// holds reports whether an address holds the token, as it is or escaped.
-func holds(text, token string) bool {
-	if token == "" {
+// holds reports whether a text holds a secret, as it is or escaped as in an
+// address.
+func holds(text, secret string) bool {
+	if secret == "" {
 		return false
 	}
 	plain, err := url.QueryUnescape(text)
@@ -140,7 +147,7 @@ func holds(text, token string) bool {
 	if err != nil {
 		path = text
 	}
-	return strings.Contains(text, token) || strings.Contains(plain, token) || strings.Contains(path, token)
+	return strings.Contains(text, secret) || strings.Contains(plain, secret) || strings.Contains(path, secret)
 }
 
 // printable reports whether s is ASCII without spaces and control characters.

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"mime"
 	"strings"
 
@@ -76,28 +75,40 @@ func named(contentType string) (string, error) {
 // watched lists the members that tell manifests apart.
 var watched = []string{"schemaVersion", "mediaType", "manifests", "config", "layers", "fsLayers"}
 
+// maxMembers bounds the members of a manifest. Manifests have less than ten;
+// four megabytes of short names would take ten times that to remember.
+const maxMembers = 100
+
 // members returns the watched members of a JSON object that are not null.
 // Names that occur twice, or differ from a watched one in case only, are an
-// error: parsers disagree about them, and Go's takes both.
+// error: parsers disagree about them, and Go's takes both. The values are parts
+// of text: a decoder would copy them, and they can be as long as a manifest.
 func members(text []byte) (map[string]json.RawMessage, error) {
-	dec := json.NewDecoder(bytes.NewReader(text))
-	if open, err := dec.Token(); err != nil || open != json.Delim('{') {
+	text = bytes.TrimLeft(text, " \t\r\n")
+	if !bytes.HasPrefix(text, []byte("{")) {
 		return nil, errors.New("not a JSON object")
+	}
+	var skipped struct{}
+	if err := json.Unmarshal(text, &skipped); err != nil {
+		return nil, err
 	}
 	seen := map[string]bool{}
 	found := map[string]json.RawMessage{}
-	for dec.More() {
-		key, err := dec.Token()
-		if err != nil {
+	for rest := text[1:]; ; {
+		var key, value []byte
+		if key, rest = cutValue(rest); key == nil {
+			return found, nil
+		}
+		value, rest = cutValue(rest)
+		var name string
+		if err := json.Unmarshal(key, &name); err != nil {
 			return nil, err
 		}
-		var value json.RawMessage
-		if err := dec.Decode(&value); err != nil {
-			return nil, err
-		}
-		name := key.(string) // in an object the decoder returns nothing else
 		if seen[name] {
 			return nil, fmt.Errorf("two members %q", cut(name))
+		}
+		if len(seen) == maxMembers {
+			return nil, fmt.Errorf("more than %d members", maxMembers)
 		}
 		seen[name] = true
 		for _, w := range watched {
@@ -109,11 +120,30 @@ func members(text []byte) (map[string]json.RawMessage, error) {
 			}
 		}
 	}
-	if _, err := dec.Token(); err != nil {
-		return nil, err
+}
+
+// cutValue cuts the first value off the inside of a JSON object or array that
+// is known to be valid. The value is nil at its end.
+func cutValue(s []byte) (value, rest []byte) {
+	s = bytes.TrimLeft(s, " \t\r\n,:")
+	depth, quoted := 0, false
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case quoted && c == '\\':
+			i++ // what is escaped ends nothing
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == '{', c == '[':
+			depth++
+		case depth == 0 && bytes.IndexByte([]byte(" \t\r\n,:}]"), c) >= 0:
+			if i == 0 {
+				return nil, nil
+			}
+			return s[:i], s[i:]
+		case c == '}', c == ']':
+			depth--
+		}
 	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("something follows the JSON object")
-	}
-	return found, nil
+	return nil, nil
 }

@@ -91,8 +91,8 @@ func TestForgetLeavesANewerToken(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.take()
-	c.forget(to, "app", "old")
-	if token, err := c.authorize(t.Context(), to, "app"); token != "new" || err != nil {
+	c.forget(to, "app", "Bearer old")
+	if token, err := c.authorize(t.Context(), to, "app"); token != "Bearer new" || err != nil {
 		t.Errorf("%q, %v", token, err)
 	}
 	want(t, w.requests())

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"sync/atomic"
@@ -16,6 +15,7 @@ import (
 
 const (
 	maxBody      = 4 << 20 // of a manifest: the floor that the distribution specification sets and clients' ceiling
+	smallBody    = 64 << 10
 	maxRedirects = 5
 	maxTries     = 3
 	firstDelay   = 100 * time.Millisecond
@@ -25,6 +25,7 @@ var (
 	errTooManyRedirects = fmt.Errorf("more than %d redirects", maxRedirects)
 	errBadBody          = errors.New("the answer broke off")
 	errBadRedirect      = errors.New("bad redirect")
+	errLedAway          = errors.New("the token service redirects to another origin, where this service's credentials for the registry do not go")
 )
 
 // errBusy stands for an answer of 502, 503 or 504 until it is tried again.
@@ -40,9 +41,11 @@ func (e errBusy) Error() string { return fmt.Sprintf("status %d", int(e)) }
 type trip struct {
 	client *Client
 	to     *registry
-	stream bool // leave the bodies of 200, 206 and 416 unread
+	stream bool     // leave the bodies of 200, 206 and 416 unread
+	large  bool     // read more than 64 KiB of a body with status 200
+	realm  *url.URL // the only origin that may be asked, with credentials; nil: any, without
 
-	hops atomic.Int32
+	hops atomic.Int32 // requests sent, without those sent again
 	last atomic.Pointer[http.Response]
 }
 
@@ -53,6 +56,9 @@ var sent = []string{"Accept", "Authorization", "If-Range", "Range"}
 // RoundTrip sends a GET or HEAD request. It returns an *Error where the
 // registry could not be asked.
 func (t *trip) RoundTrip(req *http.Request) (*http.Response, error) {
+	if t.realm != nil && !sameOrigin(t.realm, req.URL) {
+		return nil, contradiction(t.to, errLedAway)
+	}
 	via, err := t.route(req.URL)
 	if err != nil {
 		return nil, err
@@ -67,8 +73,14 @@ func (t *trip) RoundTrip(req *http.Request) (*http.Response, error) {
 			out.Header[name] = v
 		}
 	}
+	if t.realm == nil && !t.to.owns(req.URL) {
+		out.Header.Del("Authorization")
+	}
 	out.Header.Set("User-Agent", t.client.userAgent)
 	out.Header.Set("Accept-Encoding", "identity")
+	if !t.to.owns(req.URL) {
+		out.Header.Set(loopHeader, loopID)
+	}
 
 	resp, err := t.patiently(via, out)
 	if err != nil {
@@ -119,9 +131,8 @@ func (t *trip) patiently(via *http.Transport, req *http.Request) (*http.Response
 	}, backoff.WithBackOff(delays), backoff.WithMaxElapsedTime(0))
 }
 
-// once sends a request once. Bodies are read to the end, or one byte past the
-// limit, so that a connection that breaks off is noticed where it can be tried
-// again.
+// once sends a request once. Bodies are read here, so that a connection that
+// breaks off is noticed where it can be tried again.
 func (t *trip) once(via *http.Transport, req *http.Request) (*http.Response, error) {
 	resp, err := via.RoundTrip(req)
 	if err != nil {
@@ -131,11 +142,16 @@ func (t *trip) once(via *http.Transport, req *http.Request) (*http.Response, err
 		return resp, nil
 	}
 	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errBadBody, err)
+	if resp.StatusCode == http.StatusSwitchingProtocols {
+		// The body would be the connection itself, which no context ends.
+		resp.Body = http.NoBody
+		return resp, nil
 	}
-	resp.Body = io.NopCloser(bytes.NewReader(body))
+	text, err := t.read(req.Context(), resp)
+	if err != nil {
+		return nil, err
+	}
+	resp.Body = body{bytes.NewReader(text), text}
 	return resp, nil
 }
 

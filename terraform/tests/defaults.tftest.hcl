@@ -117,6 +117,14 @@ run "plan" {
     condition     = length(google_cloud_run_domain_mapping.registry) == 0
     error_message = "a domain is mapped that nobody asked for"
   }
+
+  assert {
+    condition = (
+      length(google_secret_manager_secret_iam_member.docker_config) == 0 &&
+      length(google_cloudfunctions2_function.registry.service_config[0].secret_volumes) == 0
+    )
+    error_message = "a secret is read that nobody asked for"
+  }
 }
 
 run "apply" {
@@ -137,7 +145,7 @@ run "apply" {
     error_message = "the function is not built by the build account"
   }
 
-  # These are all the grants in main.tf: a Go test counts them.
+  # These are all the grants that are always there: a Go test counts them.
   assert {
     condition = alltrue([
       for m in [

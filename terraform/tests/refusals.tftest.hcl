@@ -224,6 +224,36 @@ run "env_sets_allow" {
   expect_failures = [var.env]
 }
 
+run "env_sets_docker_config" {
+  command = plan
+
+  variables {
+    env = { DOCKER_CONFIG = "/workspace" }
+  }
+
+  expect_failures = [var.env]
+}
+
+run "secret_is_path" {
+  command = plan
+
+  variables {
+    docker_config_secret = "projects/example-project/secrets/tlogistry-docker"
+  }
+
+  expect_failures = [var.docker_config_secret]
+}
+
+run "secret_has_no_version" {
+  command = plan
+
+  variables {
+    docker_config_secret = "tlogistry-docker:"
+  }
+
+  expect_failures = [var.docker_config_secret]
+}
+
 run "env_sets_identity" {
   command = plan
 
