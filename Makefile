@@ -2,7 +2,7 @@
 
 GO ?= go
 
-.PHONY: test check unit e2e e2e-race fuzz clients terraform-test
+.PHONY: test check unit e2e e2e-race bench soak fuzz clients terraform-test
 
 test: check unit e2e e2e-race
 
@@ -26,6 +26,16 @@ e2e: clients
 
 e2e-race: clients
 	cd e2e && TLOGISTRY_RACE=1 $(GO) test -timeout 10m -run 'TestPull|TestRequestCounts|TestFailure' .
+
+soak:
+	cd e2e && SOAK_OPS=$${SOAK_OPS:-10000} $(GO) test -count=1 -timeout 2h -v -run '^TestSoak' .
+
+# ROW selects tests of e2e/bench, such as ROW=Tag; then there are no Go benchmarks.
+bench: clients
+	scripts/install-nginx.sh
+	cd e2e && $(GO) test -count=1 -timeout 1h -v -run '$(ROW)' ./bench -args -full -out $(CURDIR)/bench.out
+	$(if $(ROW),,cd e2e && $(GO) test -run '^$$' -bench . ./bench | tee -a $(CURDIR)/bench.out)
+	$(if $(ROW),,$(GO) test -run '^$$' -bench . -skip '^Benchmark(Log|Growth)$$' ./internal/... | tee -a bench.out)
 
 fuzz:
 	@for p in $$($(GO) list ./...); do \

@@ -8,6 +8,11 @@ require (
 )
 
 require (
+	github.com/anishathalye/porcupine v1.3.1 // indirect
+	k8s.io/cri-api v0.36.6 // indirect
+)
+
+require (
 	cel.dev/expr v0.25.2 // indirect
 	chainguard.dev/sdk v0.1.104 // indirect
 	cloud.google.com/go v0.123.0 // indirect
@@ -237,7 +242,7 @@ require (
 	go.yaml.in/yaml/v3 v3.0.5 // indirect
 	goa.design/goa/v3 v3.27.0 // indirect
 	gocloud.dev v0.46.0 // indirect
-	golang.org/x/crypto v0.58.0 // indirect
+	golang.org/x/crypto v0.58.0
 	golang.org/x/mod v0.43.0
 	golang.org/x/net v0.62.0 // indirect
 	golang.org/x/oauth2 v0.36.0 // indirect
