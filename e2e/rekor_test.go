@@ -46,7 +46,7 @@ func newRekorWorld(t testing.TB, o sigstore.Options) *rekorWorld {
 // env is the environment of a service that asks Rekor itself. One instance
 // needs no more settle time than its own entry takes to show.
 func (w *rekorWorld) env(more ...string) []string {
-	return append(append(w.Env(), "UPSTREAMS="+w.registry.Upstreams(), "REKOR_SETTLE=10ms"), more...)
+	return append(append(w.Env(), "UPSTREAMS="+w.registry.Upstreams(), "REKOR_SETTLE=10ms", "NEW_RECORDS_PER_MINUTE=0"), more...)
 }
 
 // direct starts a service that asks Rekor itself.

@@ -164,6 +164,8 @@ func tampered(other object) map[string]func(object) {
 		"proof-empty":             put(object{}, "verification", "inclusionProof"),
 		"proof-of-another":        put(otherVerification["inclusionProof"], "verification", "inclusionProof"),
 		"hash-flipped":            hashes(func(h []any) []any { h[0] = flipDigit(h[0].(string)); return h }),
+		"hash-last-flipped":       hashes(func(h []any) []any { h[len(h)-1] = flipDigit(h[len(h)-1].(string)); return h }),
+		"hash-middle-flipped":     hashes(func(h []any) []any { h[len(h)/2] = flipDigit(h[len(h)/2].(string)); return h }),
 		"hash-short":              hashes(func(h []any) []any { h[0] = h[0].(string)[2:]; return h }),
 		"hash-no-hex":             hashes(func(h []any) []any { h[0] = "x"; return h }),
 		"hashes-one-less":         hashes(func(h []any) []any { return h[1:] }),

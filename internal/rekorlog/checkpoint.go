@@ -1,7 +1,6 @@
 package rekorlog
 
 import (
-	"bytes"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -45,76 +44,100 @@ func (l *Log) Checkpoint(ctx context.Context, old []byte) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: checkpoint: %w", ErrLog, err)
 	}
-	if len(old) == 0 {
-		return text, nil
+	if err := l.history.check(ctx, now.tree, now.head); err != nil || len(old) == 0 {
+		return text, err
 	}
 	before, err := openCheckpoint(old, tm)
 	if err != nil {
 		return nil, fmt.Errorf("%w: the checkpoint kept from before: %w", ErrLog, err)
 	}
-	if before.Origin == now.Origin {
-		return text, l.consistent(ctx, before, now, *log.TreeID)
+	if before.tree == now.tree {
+		return text, l.extends(ctx, now.tree, before.head, now.head)
 	}
 	for _, shard := range log.InactiveShards {
-		if shard == nil || shard.SignedTreeHead == nil || shard.TreeID == nil {
+		if shard == nil || shard.SignedTreeHead == nil {
 			continue
 		}
 		last, err := openCheckpoint([]byte(*shard.SignedTreeHead), tm)
-		if err == nil && last.Origin == before.Origin {
-			return text, l.consistent(ctx, before, last, *shard.TreeID)
+		if err == nil && last.tree == before.tree {
+			return text, l.extends(ctx, last.tree, before.head, last.head)
 		}
 	}
-	return nil, fmt.Errorf("%w: the checkpoint kept from before is of %q, the log's is of %q", ErrLog, before.Origin, now.Origin)
+	return nil, fmt.Errorf("%w: the checkpoint kept from before is of %q, the log's is of %q", ErrLog, before.origin, now.origin)
 }
 
-// consistent proves that the tree of one checkpoint is the beginning of that of
-// a later one. That Rekor cannot be asked is no contradiction.
-func (l *Log) consistent(ctx context.Context, before, now *util.SignedCheckpoint, treeID string) error {
+// extends proves that the tree of one head is the beginning of that of a later
+// one. That Rekor cannot be asked, or has not got so far, is no contradiction.
+func (l *Log) extends(ctx context.Context, t tree, before, now head) error {
 	switch {
-	case before.Size > now.Size:
-		return fmt.Errorf("%w: its size was %d and is %d", ErrFork, before.Size, now.Size)
-	case before.Size == now.Size && !bytes.Equal(before.Hash, now.Hash):
-		return fmt.Errorf("%w: two root hashes at size %d", ErrFork, now.Size)
-	case before.Size == now.Size || before.Size == 0:
+	case before.size > now.size:
+		return fmt.Errorf("%w: its size was %d and is %d, its root hash %x and %x", ErrFork, before.size, now.size, before.root, now.root)
+	case before.size == now.size && before.root != now.root:
+		return fmt.Errorf("%w: two root hashes at size %d: %x and %x", ErrFork, now.size, before.root, now.root)
+	case before.size == now.size || before.size == 0:
 		return nil // everything goes on from nothing
 	}
-	first := int64(before.Size)
+	hashes, err := l.consistencyProof(ctx, t, before.size, now.size)
+	if err != nil {
+		return err
+	}
+	if proof.VerifyConsistency(rfc6962.DefaultHasher, before.size, now.size, hashes, before.root[:], now.root[:]) != nil {
+		return fmt.Errorf("%w: from size %d to %d: the proof does not lead from root hash %x to %x", ErrFork, before.size, now.size, before.root, now.root)
+	}
+	return nil
+}
+
+// consistencyProof asks Rekor for the hashes that prove a tree of one size to be
+// the beginning of one of another size.
+func (l *Log) consistencyProof(ctx context.Context, t tree, first, last uint64) ([][]byte, error) {
 	params := rekortlog.NewGetLogProofParamsWithTimeout(l.client.timeout).
-		WithFirstSize(&first).WithLastSize(int64(now.Size)).WithTreeID(&treeID)
+		WithFirstSize(new(int64(first))).WithLastSize(int64(last)).WithTreeID(&t.id)
 	answer, err := read(ctx, l.client.timeout, func(ctx context.Context) (*rekortlog.GetLogProofOK, error) {
-		return l.client.rekor.Tlog.GetLogProofContext(ctx, params)
+		ok, err := l.client.rekor.Tlog.GetLogProofContext(ctx, params)
+		var bad *rekortlog.GetLogProofBadRequest
+		if errors.As(err, &bad) && bad.Payload != nil {
+			// A replica that has not got so far says so with this status.
+			err = fmt.Errorf("it refuses: %.200q", bad.Payload.Message)
+		}
+		return ok, err
 	})
 	if err != nil {
-		return fmt.Errorf("ask Rekor for a consistency proof: %w", err)
+		return nil, fmt.Errorf("ask Rekor for a consistency proof: %w", err)
 	}
 	if err := answer.Payload.Validate(strfmt.Default); err != nil {
-		return fmt.Errorf("%w: consistency proof: %w", ErrLog, err)
+		return nil, fmt.Errorf("%w: consistency proof: %w", ErrLog, err)
 	}
 	var hashes [][]byte
 	for _, text := range answer.Payload.Hashes {
 		hash, err := hex.DecodeString(text)
 		if err != nil {
-			return fmt.Errorf("%w: consistency proof: %w", ErrLog, err)
+			return nil, fmt.Errorf("%w: consistency proof: %w", ErrLog, err)
 		}
 		hashes = append(hashes, hash)
 	}
-	if err := proof.VerifyConsistency(rfc6962.DefaultHasher, before.Size, now.Size, hashes, before.Hash, now.Hash); err != nil {
-		return fmt.Errorf("%w: from size %d to %d: %w", ErrFork, before.Size, now.Size, err)
-	}
-	return nil
+	return hashes, nil
+}
+
+// A checkpoint is one that a trusted log has signed.
+type checkpoint struct {
+	origin string
+	tree   tree
+	head   head
 }
 
 // openCheckpoint parses a checkpoint that one of the trusted logs has signed.
-func openCheckpoint(text []byte, tm root.TrustedMaterial) (*util.SignedCheckpoint, error) {
+func openCheckpoint(text []byte, tm root.TrustedMaterial) (*checkpoint, error) {
 	var c util.SignedCheckpoint
 	if err := c.UnmarshalText(text); err != nil {
 		return nil, err
 	}
-	for _, log := range tm.RekorLogs() {
+	for id, log := range tm.RekorLogs() {
 		v, err := signature.LoadVerifier(log.PublicKey, log.SignatureHashFunc)
-		if err == nil && c.Verify(v) {
-			return &c, nil
+		if err != nil || !c.Verify(v) {
+			continue
 		}
+		h, err := headOf(&c)
+		return &checkpoint{c.Origin, treeOf(id, &c), h}, err
 	}
 	return nil, errors.New("it is not signed by a trusted log")
 }

@@ -19,19 +19,29 @@ import (
 	"github.com/sigstore/rekor/pkg/generated/client/entries"
 	"github.com/sigstore/rekor/pkg/generated/client/index"
 	"github.com/sigstore/rekor/pkg/generated/models"
+
+	"github.com/tlogistry/tlogistry/internal/tally"
 )
 
 const (
-	// maxAnswer bounds an answer of Rekor, in bytes. Ten entries with their
-	// statements have about 100 KiB, ten thousand search hits 850 KiB.
-	maxAnswer = 16 << 20
+	// maxAnswer bounds an answer of Rekor that is kept, in bytes. Ten entries
+	// with their statements have about 100 KiB, ten thousand search hits 850 KiB.
+	maxAnswer = 2 << 20
+	// maxLeaf is more than any record has in the log, in bytes. An entry that
+	// makes an answer too long to be kept is read up to maxLarge, in passing, to
+	// prove that it has more.
+	maxLeaf  = 256 << 10
+	maxLarge = 64 << 20
 	// maxBatch is how many entries Rekor gives at once.
 	maxBatch = 10
 	// readTries is how often a call that only reads is made at most.
 	readTries = 3
+	// silence is how long a connection may be silent before it is asked whether
+	// it is dead, and then before it is given up. Over HTTP/2 it is the only one.
+	silence = 5 * time.Second
 )
 
-// errTooLong says that an answer is longer than maxAnswer.
+// errTooLong says that an answer is longer than it may be.
 var errTooLong = fmt.Errorf("the answer is longer than %d bytes", maxAnswer)
 
 // entryID is an entry's ID: the ID of its tree, if given, and its leaf hash.
@@ -50,13 +60,20 @@ func newClient(u *url.URL, timeout time.Duration, t http.RoundTripper) *client {
 		own := http.DefaultTransport.(*http.Transport).Clone()
 		own.MaxResponseHeaderBytes = 64 << 10
 		own.MaxIdleConnsPerHost = 32
+		own.HTTP2 = &http.HTTP2Config{SendPingTimeout: silence, PingTimeout: silence}
 		t = own
 	}
 	path := u.Path
 	if path == "" {
 		path = rekor.DefaultBasePath
 	}
-	rt := httptransport.NewWithClient(u.Host, path, []string{u.Scheme}, &http.Client{Transport: boundedTransport{t}})
+	rt := httptransport.NewWithClient(u.Host, path, []string{u.Scheme}, &http.Client{
+		Transport: boundedTransport{t},
+		// What another server answers is not the log's word, and an answer of
+		// none would be believed. A redirect is an error.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	})
+	rt.Consumers = map[string]runtime.Consumer{runtime.JSONMime: runtime.ConsumerFunc(decode)}
 	return &client{rekor: rekor.New(rt, strfmt.Default), timeout: timeout, transport: t}
 }
 
@@ -90,9 +107,6 @@ func (c *client) search(ctx context.Context, q *models.SearchIndex) ([]string, t
 	seen := make(map[string]bool, len(ids))
 	var unique []string
 	for _, id := range ids {
-		if !entryID.MatchString(id) {
-			return nil, date, fmt.Errorf("%w: the index names %.100q, which is no entry's ID", ErrLog, id)
-		}
 		if !seen[id] {
 			seen[id] = true
 			unique = append(unique, id)
@@ -101,8 +115,9 @@ func (c *client) search(ctx context.Context, q *models.SearchIndex) ([]string, t
 	return unique, date, nil
 }
 
-// entries returns the entries of at most maxBatch IDs, by ID. It fails with
-// ErrLog unless these and no others are answered.
+// entries returns the entries of at most maxBatch IDs, by ID. One that is nil is
+// too large to be a record. It fails with ErrLog unless these and no others are
+// answered.
 func (c *client) entries(ctx context.Context, ids []string) (map[string]*models.LogEntryAnon, error) {
 	list, err := read(ctx, c.timeout, func(ctx context.Context) ([]models.LogEntry, error) {
 		p := entries.NewSearchLogQueryParamsWithTimeout(c.timeout).WithEntry(&models.SearchLogQuery{EntryUUIDs: ids})
@@ -122,6 +137,9 @@ func (c *client) entries(ctx context.Context, ids []string) (map[string]*models.
 		rest, err := c.entries(ctx, ids[half:])
 		maps.Copy(found, rest)
 		return found, err
+	}
+	if errors.Is(err, errTooLong) {
+		return map[string]*models.LogEntryAnon{ids[0]: nil}, c.oversized(ctx, ids[0])
 	}
 	if err != nil {
 		return nil, fmt.Errorf("fetch %d entries of Rekor: %w", len(ids), err)
@@ -174,7 +192,8 @@ func read[T any](ctx context.Context, limit time.Duration, call func(context.Con
 	return backoff.Retry(ctx, func() (T, error) {
 		v, err := call(ctx)
 		var status interface{ Code() int }
-		if errors.As(err, &status) && status.Code() < 500 && status.Code() != http.StatusTooManyRequests || errors.Is(err, errTooLong) {
+		if errors.As(err, &status) && status.Code() < 500 && status.Code() != http.StatusTooManyRequests ||
+			errors.Is(err, errTooLong) || errors.Is(err, ErrLog) {
 			return v, backoff.Permanent(err)
 		}
 		return v, err
@@ -207,15 +226,15 @@ func (r dateReader) ReadResponse(resp runtime.ClientResponse, c runtime.Consumer
 	return r.ClientResponseReader.ReadResponse(resp, c)
 }
 
-// A boundedTransport fails the read of a body that is longer than maxAnswer.
+// A boundedTransport fails the read of a body that is longer than maxLarge.
 type boundedTransport struct{ inner http.RoundTripper }
 
 func (t boundedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
-	resp, err := t.inner.RoundTrip(r)
+	resp, err := tally.RoundTrip(t.inner, r, tally.Log)
 	if err != nil {
 		return nil, err
 	}
-	resp.Body = &boundedBody{ReadCloser: resp.Body, left: maxAnswer}
+	resp.Body = &boundedBody{ReadCloser: resp.Body, left: maxLarge}
 	return resp, nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -146,8 +147,8 @@ func TestSearch(t *testing.T) {
 		"repeated": {`["` + leafA + `","` + leafB + `","` + leafA + `"]`, []string{leafA, leafB}, ""},
 		"nothing":  {"", nil, ErrLog.Error() + ": the index answered no list"},
 		"null":     {"null", nil, ErrLog.Error() + ": the index answered no list"},
-		"no ID":    {`["../"]`, nil, ErrLog.Error() + `: the index names "../", which is no entry's ID`},
-		"shorter":  {`["` + leafA[1:] + `"]`, nil, ErrLog.Error() + `: the index names "` + leafA[1:] + `", which is no entry's ID`},
+		"no ID":    {`["../"]`, nil, "search Rekor's index: " + ErrLog.Error() + `: the index names "../", which is no entry's ID`},
+		"shorter":  {`["` + leafA[1:] + `"]`, nil, "search Rekor's index: " + ErrLog.Error() + `: the index names "` + leafA[1:] + `", which is no entry's ID`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := serve(t, time.Minute, func(w http.ResponseWriter, r *http.Request) { answerJSON(w, "%s", tc.answer) })
@@ -195,5 +196,36 @@ func TestLimit(t *testing.T) {
 	}
 	if _, _, err := serve(t, 50*time.Millisecond, slow).search(t.Context(), &models.SearchIndex{}); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("with a limit of 50 ms: %v, want %v", err, context.DeadlineExceeded)
+	}
+}
+
+// TestRedirect: an answer that sends elsewhere is an error, and nobody goes
+// there.
+func TestRedirect(t *testing.T) {
+	var elsewhere atomic.Int32
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		elsewhere.Add(1)
+		answerJSON(w, "[]")
+	}))
+	defer other.Close()
+	for _, status := range []int{301, 302, 303, 307, 308} {
+		c := serve(t, time.Minute, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Location", other.URL+r.URL.Path)
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(status)
+			io.WriteString(w, "[]")
+		})
+		if ids, _, err := c.search(t.Context(), &models.SearchIndex{}); err == nil {
+			t.Errorf("status %d: a search finds %v", status, ids)
+		}
+		if found, err := c.entries(t.Context(), []string{leafA}); err == nil {
+			t.Errorf("status %d: the entries are %v", status, found)
+		}
+		if id, _, err := c.create(t.Context(), &models.DSSE{}); err == nil {
+			t.Errorf("status %d: the entry %s is created", status, id)
+		}
+	}
+	if n := elsewhere.Load(); n != 0 {
+		t.Errorf("%d requests went elsewhere", n)
 	}
 }

@@ -101,6 +101,9 @@ func withStatement(l *logged, tm root.TrustedMaterial, id record.Identity, s rec
 // parseBody reads an entry's certificate and the hash of its statement.
 func parseBody(l *logged) (*tlog.Entry, *x509.Certificate, [32]byte, error) {
 	var hash [32]byte
+	if l.entry == nil {
+		return nil, nil, hash, errors.New("it is larger than any record")
+	}
 	tle, err := transparencyEntry(l)
 	if err != nil {
 		return nil, nil, hash, err

@@ -29,6 +29,31 @@ type logged struct {
 	body      []byte // canonical JSON, as the leaf hash covers it
 	entry     *models.LogEntryAnon
 	statement []byte // the log's copy of the statement, unproved; nil if it gave none
+	tree      tree
+	head      head // that it is included under; signed, and not yet of one history with others
+}
+
+// proved proves entries, by their IDs, and that the checkpoints that prove them
+// are of one history with those that this process has seen. That costs a request
+// for each head that is new. An entry that is nil has been proved to be too
+// large to be a record; it stays without all that it could be read from.
+func (l *Log) proved(ctx context.Context, entries map[string]*models.LogEntryAnon, tm root.TrustedMaterial) ([]*logged, error) {
+	var list []*logged
+	for id, e := range entries {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if e == nil {
+			list = append(list, &logged{id: id})
+			continue
+		}
+		p, err := prove(ctx, id, e, tm)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, p)
+	}
+	return list, l.history.checkAll(ctx, list)
 }
 
 // prove checks that the log can have given an entry: its leaf hash is the one
@@ -47,7 +72,7 @@ func prove(ctx context.Context, id string, e *models.LogEntryAnon, tm root.Trust
 	if err := rekorverify.VerifyLogEntry(ctx, e, verifier); err != nil {
 		return nil, fmt.Errorf("%w: entry %s: %w", ErrLog, id, err)
 	}
-	if err := checkTree(id, e.Verification.InclusionProof); err != nil {
+	if err := l.place(e.Verification.InclusionProof); err != nil {
 		return nil, fmt.Errorf("%w: entry %s: %w", ErrLog, id, err)
 	}
 	return l, nil
@@ -93,10 +118,10 @@ func logVerifier(e *models.LogEntryAnon, tm root.TrustedMaterial) (signature.Ver
 	return signature.LoadVerifier(log.PublicKey, log.SignatureHashFunc)
 }
 
-// checkTree compares the proof with the checkpoint in what rekor's own
-// verification leaves out: the tree's size, and the tree's ID, if the entry's
-// ID has one. Rekor's checkpoints name it, in decimal, at the end of the origin.
-func checkTree(id string, p *models.InclusionProof) error {
+// place compares the proof with the checkpoint in what rekor's own verification
+// leaves out: the tree's size, and the tree's ID, if the entry's ID has one. It
+// sets the tree and head that the checkpoint vouches for.
+func (l *logged) place(p *models.InclusionProof) error {
 	var c util.SignedCheckpoint
 	if err := c.UnmarshalText([]byte(*p.Checkpoint)); err != nil {
 		return err
@@ -104,15 +129,20 @@ func checkTree(id string, p *models.InclusionProof) error {
 	if *p.TreeSize < 0 || c.Size != uint64(*p.TreeSize) {
 		return fmt.Errorf("its proof is for tree size %d, its checkpoint for %d", *p.TreeSize, c.Size)
 	}
-	prefix := strings.TrimSuffix(id, leafOf(id))
+	var err error
+	if l.head, err = headOf(&c); err != nil {
+		return err
+	}
+	l.tree = treeOf(*l.entry.LogID, &c)
+	prefix := strings.TrimSuffix(l.id, leafOf(l.id))
 	if prefix == "" {
 		return nil
 	}
-	tree, err := strconv.ParseUint(prefix, 16, 64)
+	id, err := strconv.ParseUint(prefix, 16, 64)
 	if err != nil {
 		return err
 	}
-	if !strings.HasSuffix(c.Origin, " - "+strconv.FormatUint(tree, 10)) {
+	if !strings.HasSuffix(c.Origin, " - "+strconv.FormatUint(id, 10)) {
 		return fmt.Errorf("its checkpoint is of the tree %.100q", c.Origin)
 	}
 	return nil

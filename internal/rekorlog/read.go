@@ -4,10 +4,10 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/go-openapi/strfmt"
@@ -18,61 +18,18 @@ import (
 	"github.com/tlogistry/tlogistry/internal/record"
 )
 
-// A Witness is a record by some identity, proved as strictly as our own.
-type Witness struct {
-	Identity record.Identity
-	record.Sighting
-}
-
 // Everyone returns the records of ref by every identity, lowest index first.
 // An entry whose statement the log does not hold is named by its hash if it is
 // a record of a digest that another one names. Else it has no digest, and what
 // it is about is not proved.
-func (l *Log) Everyone(ctx context.Context, ref string) ([]Witness, error) {
-	shared := record.SharedSubject(ref)
-	ids, _, err := l.client.search(ctx, &models.SearchIndex{Hash: "sha256:" + hex.EncodeToString(shared[:])})
-	if err != nil {
-		return nil, err
-	}
-	var found []Witness
-	unnamed := make(map[string]*logged)
-	digests := make(map[string]bool)
-	err = l.each(ctx, ids, func(p *logged, tm root.TrustedMaterial) error {
-		id, err := identityOf(p)
-		if err != nil {
-			return err
-		}
-		s, err := identify(p, tm, id, ref)
-		if err != nil {
-			return err
-		}
-		found = append(found, Witness{id, s})
-		if s.Digest == "" {
-			unnamed[s.UUID] = p
-		} else {
-			digests[s.Digest] = true
-		}
-		return nil
-	}, nil)
-	if err != nil {
-		return nil, err
-	}
-	tm, err := l.c.Trust.Material(ctx, l.c.Trust.maxAge)
-	if err != nil {
-		return nil, err
-	}
-	for i, w := range found {
-		if p := unnamed[w.UUID]; p != nil {
-			found[i].Sighting = nameAny(p, tm, w, digests)
-		}
-	}
-	slices.SortFunc(found, func(a, b Witness) int { return cmp.Compare(a.Index, b.Index) })
-	return found, nil
+func (l *Log) Everyone(ctx context.Context, ref string) ([]record.Witness, error) {
+	found, _, err := l.Some(ctx, ref, math.MaxInt)
+	return found, err
 }
 
 // nameAny names the digest of a record without a statement, if it is one of
 // these.
-func nameAny(p *logged, tm root.TrustedMaterial, w Witness, digests map[string]bool) record.Sighting {
+func nameAny(p *logged, tm root.TrustedMaterial, w record.Witness, digests map[string]bool) record.Sighting {
 	for digest := range digests {
 		statement, err := record.Statement{Identity: w.Identity, Ref: w.Ref, Digest: digest}.Encode()
 		if err != nil || sha256.Sum256(statement) != w.Hash {
@@ -110,8 +67,9 @@ func (l *Log) Audit(ctx context.Context, progress func(done, total int)) (*Audit
 		return nil, err
 	}
 	var a Audit
-	err = l.each(ctx, ids, func(p *logged, tm root.TrustedMaterial) error {
-		s, err := recordOf(p, tm, id)
+	err = each(ctx, l, ids, func(p *logged, tm root.TrustedMaterial) (record.Sighting, error) {
+		return recordOf(p, tm, id)
+	}, func(p *logged, s record.Sighting, err error) {
 		switch {
 		case errors.Is(err, errBroken):
 			a.Broken = append(a.Broken, err)
@@ -122,7 +80,6 @@ func (l *Log) Audit(ctx context.Context, progress func(done, total int)) (*Audit
 		default:
 			a.Records = append(a.Records, s)
 		}
-		return nil
 	}, progress)
 	slices.SortFunc(a.Records, func(x, y record.Sighting) int { return cmp.Compare(x.Index, y.Index) })
 	return &a, err
@@ -159,12 +116,13 @@ func predicateType(statement []byte) string {
 	return s.PredicateType
 }
 
-// each fetches and proves entries and calls visit with each. Entries that visit
-// calls foreign are passed over; another error ends it.
-func (l *Log) each(ctx context.Context, ids []string, visit func(*logged, root.TrustedMaterial) error, progress func(done, total int)) error {
-	tm, err := l.c.Trust.Material(ctx, l.c.Trust.maxAge)
-	if err != nil {
-		return err
+// each fetches and proves entries, has each recognised, and hands what came of
+// it to keep, in the order of ids. An entry that is not recognised ends nothing.
+func each[T any](ctx context.Context, l *Log, ids []string, recognise func(*logged, root.TrustedMaterial) (T, error), keep func(*logged, T, error), progress func(done, total int)) error {
+	type reading struct {
+		entry *logged
+		value T
+		err   error
 	}
 	done := 0
 	for batch := range slices.Chunk(ids, maxBatch) {
@@ -172,14 +130,29 @@ func (l *Log) each(ctx context.Context, ids []string, visit func(*logged, root.T
 		if err != nil {
 			return err
 		}
-		for _, uuid := range batch {
-			p, err := prove(ctx, uuid, entries[uuid], tm)
+		readings := make(map[string]reading, len(batch))
+		// Twice where the trusted root may be out of date.
+		err = l.c.Trust.judge(ctx, func(tm root.TrustedMaterial) error {
+			proved, err := l.proved(ctx, entries, tm)
 			if err != nil {
 				return err
 			}
-			if err := visit(p, tm); err != nil && !errors.Is(err, record.ErrForeign) {
-				return err
+			var untrusted error
+			for _, p := range proved {
+				value, err := recognise(p, tm)
+				readings[p.id] = reading{p, value, err}
+				if errors.Is(err, errUntrusted) {
+					untrusted = err
+				}
 			}
+			return untrusted
+		})
+		if err != nil && !errors.Is(err, errUntrusted) {
+			return err
+		}
+		for _, id := range batch {
+			r := readings[id]
+			keep(r.entry, r.value, r.err)
 		}
 		done += len(batch)
 		if progress != nil {

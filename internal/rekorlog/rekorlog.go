@@ -8,8 +8,9 @@
 // Nothing that Rekor answers is believed before it is proved, in this order.
 // First that the log can have given it: as many entries as were asked for, the
 // leaf hash that the entry's ID names, the signed entry timestamp, inclusion
-// under a signed checkpoint. A failure of these is an error, [ErrLog]. Then
-// the certificate's chain and its timestamp at the time thus proved, identity,
+// under a signed checkpoint, and that this is of one history with those seen
+// before. A failure of these is an error, [ErrLog] or [ErrFork]. Then the
+// certificate's chain and its timestamp at the time thus proved, identity,
 // signature, statement, reference. An entry that fails one of these is the
 // log's but not ours, and is ignored: anyone can write there. In the other
 // order a forged time would hide a record and make room for a second one.
@@ -32,6 +33,7 @@ import (
 	"github.com/tlogistry/tlogistry/internal/flight"
 	"github.com/tlogistry/tlogistry/internal/keyless"
 	"github.com/tlogistry/tlogistry/internal/record"
+	"github.com/tlogistry/tlogistry/internal/tally"
 )
 
 var (
@@ -62,6 +64,8 @@ const (
 type Signer interface {
 	// Subject returns the identity that signs.
 	Subject(ctx context.Context) (string, error)
+	// Prepare begins what makes the next Sign faster, and does not wait for it.
+	Prepare(ctx context.Context)
 	// Sign signs a message.
 	Sign(ctx context.Context, message []byte) (keyless.Signature, error)
 }
@@ -76,6 +80,10 @@ type Config struct {
 	Trust   *Trust
 	Logger  *slog.Logger
 
+	// Admit is asked before each record is written. Its error is Add's, and
+	// then nothing is written. Nil admits every record.
+	Admit func() error
+
 	// Transport is used for Rekor. Nil means a transport of the log's own.
 	Transport http.RoundTripper
 }
@@ -84,11 +92,13 @@ type Config struct {
 type Log struct {
 	c       Config
 	client  *client
+	gather  *gatherer
+	history *history
 	lookups *flight.Group[[]record.Sighting]
 	adds    *flight.Group[record.Sighting]
 
 	remembered *lru.Cache[string, []record.Sighting] // by reference; records never change
-	foreign    *lru.Cache[string, time.Time]         // entry ID and reference that it is no record of; until when, zero for ever
+	foreign    *lru.Cache[string, judgement]         // by entry ID and the reference that it is no record of
 	unnamed    *lru.Cache[string, time.Time]         // entry IDs whose statement was not there, and when
 	unsure     *lru.Cache[string, time.Time]         // references whose record may have been written in vain, and when
 }
@@ -98,17 +108,23 @@ func New(c Config) *Log {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Log{
+	if c.Admit == nil {
+		c.Admit = func() error { return nil }
+	}
+	l := &Log{
 		c:       c,
 		client:  newClient(c.URL, c.Timeout, c.Transport),
 		lookups: flight.NewGroup[[]record.Sighting](4*c.Timeout + c.Settle),
 		// Certificate, create, look-up and wait, each within its own limit.
 		adds:       flight.NewGroup[record.Sighting](10*c.Timeout + 2*c.Settle),
 		remembered: newCache[[]record.Sighting](maxRemembered),
-		foreign:    newCache[time.Time](maxForeign),
+		foreign:    newCache[judgement](maxForeign),
 		unnamed:    newCache[time.Time](maxUnnamed),
 		unsure:     newCache[time.Time](maxUnsure),
 	}
+	l.gather = &gatherer{fetch: l.client.entries}
+	l.history = newHistory(l.extends, 2*c.Timeout, c.Logger)
+	return l
 }
 
 // newCache returns a cache of n values. A constant size above zero cannot fail.
@@ -124,6 +140,9 @@ func newCache[V any](n int) *lru.Cache[string, V] {
 func (l *Log) Close() {
 	l.adds.Close()
 	l.lookups.Close()
+	l.gather.close()
+	l.history.close()
+	l.c.Trust.Close()
 	l.client.close()
 }
 
@@ -137,11 +156,17 @@ func (l *Log) Identity(ctx context.Context) (record.Identity, error) {
 }
 
 // Lookup returns the verified sightings of ref, lowest index first. Those seen
-// before are remembered; the log is not asked for them again.
+// before are remembered; the log is not asked for them again. Else what a write
+// would need beside the log begins meanwhile: a first pull waits for the longer
+// of the two.
 func (l *Log) Lookup(ctx context.Context, ref string) ([]record.Sighting, error) {
 	if s, ok := l.remembered.Get(ref); ok {
+		tally.Note(ctx, tally.RecordHit, 1)
 		return s, nil
 	}
+	tally.Note(ctx, tally.RecordMiss, 1)
+	l.c.Signer.Prepare(ctx)
+	l.c.Trust.Prepare(ctx)
 	return l.lookups.Do(ctx, ref, func(ctx context.Context) ([]record.Sighting, error) {
 		return l.look(ctx, ref)
 	})

@@ -79,8 +79,11 @@ func (l *Log) again(ctx context.Context, s record.Sighting) (*logged, root.Trust
 	if err != nil {
 		return nil, nil, err
 	}
-	proved, err := prove(ctx, s.UUID, entries[s.UUID], tm)
-	return proved, tm, err
+	proved, err := l.proved(ctx, entries, tm)
+	if err != nil {
+		return nil, nil, err
+	}
+	return proved[0], tm, nil
 }
 
 // rename puts a resolved sighting in the place of the one remembered.

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/tlogistry/tlogistry/internal/record"
+	"github.com/tlogistry/tlogistry/internal/tally"
 )
 
 const (
@@ -31,8 +32,9 @@ const (
 )
 
 // search asks the log for the sightings of ref, lowest index first, and
-// returns how long ago the first of them was integrated.
-func (l *Log) search(ctx context.Context, ref string) ([]record.Sighting, time.Duration, error) {
+// returns how long ago the first of them was integrated. Those of the given
+// ones that the index shows are among them, and not fetched again.
+func (l *Log) search(ctx context.Context, ref string, proved ...record.Sighting) ([]record.Sighting, time.Duration, error) {
 	id, err := l.Identity(ctx)
 	if err != nil {
 		return nil, 0, err
@@ -41,11 +43,19 @@ func (l *Log) search(ctx context.Context, ref string) ([]record.Sighting, time.D
 	if err != nil {
 		return nil, 0, err
 	}
+	var shown []record.Sighting
+	for _, s := range proved {
+		if i := slices.Index(ids, s.UUID); i >= 0 {
+			shown = append(shown, s)
+			ids = slices.Delete(ids, i, i+1)
+		}
+	}
 	ids = slices.DeleteFunc(ids, func(uuid string) bool { return l.ignored(uuid, ref) })
 	sightings, err := l.sightings(ctx, id, ref, ids)
 	if err != nil {
 		return nil, 0, err
 	}
+	sightings = append(sightings, shown...)
 	slices.SortFunc(sightings, func(a, b record.Sighting) int { return cmp.Compare(a.Index, b.Index) })
 	age := time.Duration(math.MaxInt64)
 	if len(sightings) > 0 {
@@ -99,6 +109,7 @@ func (l *Log) sightings(ctx context.Context, id record.Identity, ref string, ids
 		return nil, err
 	}
 	if ignored := len(ids) - len(found); ignored > 0 {
+		tally.Note(ctx, tally.Ignored, ignored)
 		l.c.Logger.InfoContext(ctx, "entries ignored", slog.String("reference", ref), slog.Int("ignored", ignored), slog.Int("own", len(found)))
 	}
 	return found, nil
@@ -107,44 +118,46 @@ func (l *Log) sightings(ctx context.Context, id record.Identity, ref string, ids
 // batch fetches at most maxBatch entries and returns those that are records of
 // ref by id.
 func (l *Log) batch(ctx context.Context, id record.Identity, ref string, ids []string) ([]record.Sighting, error) {
-	entries, err := l.client.entries(ctx, ids)
+	entries, err := l.gather.entries(ctx, ids)
 	if err != nil {
 		return nil, err
 	}
 	var found []record.Sighting
 	var foreign map[string]error
+	var by root.TrustedMaterial
 	// An entry that names us and is not trusted must not be ignored for a
-	// trusted root that is out of date.
+	// trusted root that is out of date, nor for one that may be.
 	err = l.c.Trust.judge(ctx, func(tm root.TrustedMaterial) (err error) {
-		found, foreign, err = sift(ctx, id, ref, entries, tm)
+		proved, err := l.proved(ctx, entries, tm)
+		if err != nil {
+			return err
+		}
+		by = tm
+		found, foreign, err = sift(ctx, id, ref, proved, tm)
 		return err
 	})
-	if err != nil && !errors.Is(err, errUntrusted) {
+	if err != nil && (!errors.Is(err, errUntrusted) || errors.Is(err, errOutdated)) {
 		return nil, err
 	}
 	for uuid, err := range foreign {
-		l.ignore(uuid, ref, err)
+		l.ignore(uuid, ref, err, by)
 		l.c.Logger.DebugContext(ctx, "entry ignored", slog.String("reference", ref), slog.String("error", err.Error()))
 	}
 	return found, nil
 }
 
-// sift proves entries and tells records of ref by id from foreign ones, of
-// which it says why, by ID. It fails with ErrLog if one is not proved, and with
-// errUntrusted if the foreign ones may be records by a trusted root to come.
-func sift(ctx context.Context, id record.Identity, ref string, entries map[string]*models.LogEntryAnon, tm root.TrustedMaterial) (found []record.Sighting, foreign map[string]error, err error) {
+// sift tells records of ref by id from foreign entries, of which it says why,
+// by ID. It fails with errUntrusted if the foreign ones may be records by a
+// trusted root to come.
+func sift(ctx context.Context, id record.Identity, ref string, entries []*logged, tm root.TrustedMaterial) (found []record.Sighting, foreign map[string]error, err error) {
 	foreign = make(map[string]error)
-	for uuid, e := range entries {
+	for _, e := range entries {
 		if err := ctx.Err(); err != nil {
 			return nil, nil, err
 		}
-		proved, err := prove(ctx, uuid, e, tm)
+		s, err := identify(e, tm, id, ref)
 		if err != nil {
-			return nil, nil, err
-		}
-		s, err := identify(proved, tm, id, ref)
-		if err != nil {
-			foreign[uuid] = err
+			foreign[e.id] = err
 			continue
 		}
 		found = append(found, s)
@@ -157,18 +170,26 @@ func sift(ctx context.Context, id record.Identity, ref string, entries map[strin
 	return found, foreign, nil
 }
 
-// ignore remembers that an entry is no record of ref, for good unless that
-// depends on the trusted root.
-func (l *Log) ignore(uuid, ref string, why error) {
-	var until time.Time
-	if errors.Is(why, errUntrusted) {
-		until = time.Now().Add(untrustedFor)
-	}
-	l.foreign.Add(uuid+" "+ref, until)
+// A judgement says why an entry is no record of a reference: for good, or by a
+// trusted root that does not trust it.
+type judgement struct {
+	until time.Time // zero: for good
+	by    root.TrustedMaterial
 }
 
-// ignored reports whether an entry is remembered to be no record of ref.
+// ignore remembers that an entry is no record of ref, for good unless that
+// depends on the trusted root.
+func (l *Log) ignore(uuid, ref string, why error, by root.TrustedMaterial) {
+	var j judgement
+	if errors.Is(why, errUntrusted) {
+		j = judgement{time.Now().Add(untrustedFor), by}
+	}
+	l.foreign.Add(uuid+" "+ref, j)
+}
+
+// ignored reports whether an entry is remembered to be no record of ref. One
+// that was not trusted is not ignored by a newer trusted root, which may trust it.
 func (l *Log) ignored(uuid, ref string) bool {
-	until, ok := l.foreign.Get(uuid + " " + ref)
-	return ok && (until.IsZero() || time.Now().Before(until))
+	j, ok := l.foreign.Get(uuid + " " + ref)
+	return ok && (j.until.IsZero() || time.Now().Before(j.until) && j.by == l.c.Trust.held(math.MaxInt64))
 }

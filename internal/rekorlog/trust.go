@@ -19,6 +19,7 @@ import (
 	"github.com/theupdateframework/go-tuf/v2/metadata/fetcher"
 
 	"github.com/tlogistry/tlogistry/internal/flight"
+	"github.com/tlogistry/tlogistry/internal/tally"
 )
 
 const (
@@ -31,11 +32,18 @@ const (
 	// trustPause is the time after a failed fetch in which the trusted root
 	// held is used without trying again.
 	trustPause = 5 * time.Minute
+	// eagerPause is that time for what the trusted root held does not trust: as
+	// long as there is no newer one, it cannot be served.
+	eagerPause = time.Second
 	// trustLimit is the time that a fetch may take.
 	trustLimit = time.Minute
 	// maxTrustedRoot bounds a trusted root file, in bytes. Sigstore's has 7 KiB.
 	maxTrustedRoot = 4 << 20
 )
+
+// errOutdated says that what is not trusted may be by a newer trusted root, which
+// cannot be had.
+var errOutdated = errors.New("the trusted root may be out of date, and cannot be renewed")
 
 // A Trust holds the trusted root: which logs and authorities to believe.
 // It is safe for concurrent use.
@@ -153,7 +161,7 @@ func usable(dir string) bool {
 type contextTransport struct{ ctx context.Context }
 
 func (t contextTransport) RoundTrip(r *http.Request) (*http.Response, error) {
-	return http.DefaultTransport.RoundTrip(r.WithContext(t.ctx))
+	return tally.RoundTrip(http.DefaultTransport, r.WithContext(t.ctx), tally.TUF)
 }
 
 func newTrust(maxAge time.Duration, load func(context.Context) (root.TrustedMaterial, error)) *Trust {
@@ -167,7 +175,28 @@ func (t *Trust) Material(ctx context.Context, maxAge time.Duration) (root.Truste
 	if tm := t.held(maxAge); tm != nil {
 		return tm, nil
 	}
-	tm, err := t.flights.Do(ctx, "", func(ctx context.Context) (root.TrustedMaterial, error) {
+	tm, err := t.flights.Do(ctx, "", t.fetch(maxAge))
+	if old := t.held(math.MaxInt64); err != nil && old != nil && ctx.Err() == nil {
+		return old, nil
+	}
+	return tm, err
+}
+
+// Prepare begins to load the trusted root, if there is none yet or it is older
+// than it may be, and does not wait for it.
+func (t *Trust) Prepare(ctx context.Context) {
+	if t.held(t.maxAge) == nil {
+		t.flights.Start(ctx, "", t.fetch(t.maxAge))
+	}
+}
+
+// Close waits for loading under way. What is loaded can be used afterwards.
+func (t *Trust) Close() { t.flights.Close() }
+
+// fetch returns the call that loads the trusted root, unless that was done
+// since the caller looked.
+func (t *Trust) fetch(maxAge time.Duration) func(context.Context) (root.TrustedMaterial, error) {
+	return func(ctx context.Context) (root.TrustedMaterial, error) {
 		if tm := t.held(maxAge); tm != nil {
 			return tm, nil
 		}
@@ -180,11 +209,7 @@ func (t *Trust) Material(ctx context.Context, maxAge time.Duration) (root.Truste
 		}
 		t.current, t.loaded, t.failed = tm, time.Now(), time.Time{}
 		return tm, nil
-	})
-	if old := t.held(math.MaxInt64); err != nil && old != nil && ctx.Err() == nil {
-		return old, nil
 	}
-	return tm, err
 }
 
 // judge calls f with the trusted root. If f fails for want of trust, it is
@@ -199,10 +224,20 @@ func (t *Trust) judge(ctx context.Context, f func(root.TrustedMaterial) error) e
 		return err
 	}
 	again, terr := t.Material(ctx, staleTrust)
+	if terr == nil && t.age() > staleTrust {
+		terr = errOutdated
+	}
 	if terr != nil || again == tm {
 		return errors.Join(err, terr)
 	}
 	return f(again)
+}
+
+// age is the time since the trusted root held was loaded.
+func (t *Trust) age() time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return time.Since(t.loaded)
 }
 
 // held returns the trusted root loaded, unless it is older than maxAge and
@@ -210,7 +245,11 @@ func (t *Trust) judge(ctx context.Context, f func(root.TrustedMaterial) error) e
 func (t *Trust) held(maxAge time.Duration) root.TrustedMaterial {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.current == nil || time.Since(t.loaded) > maxAge && time.Since(t.failed) > trustPause {
+	pause := trustPause
+	if maxAge < t.maxAge {
+		pause = eagerPause
+	}
+	if t.current == nil || time.Since(t.loaded) > maxAge && time.Since(t.failed) > pause {
 		return nil
 	}
 	return t.current

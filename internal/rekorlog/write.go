@@ -20,7 +20,6 @@ import (
 	"github.com/sigstore/rekor/pkg/generated/client/entries"
 	"github.com/sigstore/rekor/pkg/generated/models"
 	"github.com/sigstore/sigstore-go/pkg/root"
-	"github.com/sigstore/sigstore-go/pkg/sign"
 
 	"github.com/tlogistry/tlogistry/internal/keyless"
 	"github.com/tlogistry/tlogistry/internal/record"
@@ -41,7 +40,14 @@ func (l *Log) Add(ctx context.Context, ref, digest string) (record.Sighting, err
 		if err := l.earlier(ctx, ref); err != nil {
 			return record.Sighting{}, err
 		}
-		own, settled, err := l.write(ctx, ref, digest)
+		d, err := l.draft(ctx, ref, digest)
+		if err == nil {
+			err = l.c.Admit()
+		}
+		if err != nil {
+			return record.Sighting{}, err // nothing was written
+		}
+		own, settled, err := l.write(ctx, d)
 		if err == nil {
 			err = l.confirm(ctx, own, settled)
 		}
@@ -73,33 +79,16 @@ func (l *Log) earlier(ctx context.Context, ref string) error {
 	return nil
 }
 
-// write logs the statement about ref and digest and verifies the entry made.
-// It returns when the write will have settled.
-func (l *Log) write(ctx context.Context, ref, digest string) (record.Sighting, time.Time, error) {
-	id, err := l.Identity(ctx)
-	if err != nil {
-		return record.Sighting{}, time.Time{}, err
-	}
-	statement, err := record.Statement{Identity: id, Ref: ref, Digest: digest}.Encode()
-	if err != nil {
-		return record.Sighting{}, time.Time{}, err
-	}
-	pae := (&sign.DSSEData{Data: statement, PayloadType: record.PayloadType}).PreAuthEncoding()
-	sig, err := l.c.Signer.Sign(ctx, pae)
-	if err != nil {
-		return record.Sighting{}, time.Time{}, err
-	}
-	// What could not be verified afterwards is not written.
-	if err := l.checkSigner(ctx, sig); err != nil {
-		return record.Sighting{}, time.Time{}, err
-	}
+// write logs a draft and verifies the entry made. It returns when the write
+// will have settled.
+func (l *Log) write(ctx context.Context, d draft) (record.Sighting, time.Time, error) {
 	asked := time.Now()
-	uuid, entry, err := l.propose(ctx, ref, statement, sig)
+	uuid, entry, err := l.propose(ctx, d.ref, d.statement, d.sig)
 	if err != nil {
 		return record.Sighting{}, time.Time{}, err
 	}
 	answered := time.Now()
-	own, err := l.verifyOwn(ctx, id, ref, uuid, entry, statement)
+	own, err := l.verifyOwn(ctx, d.id, d.ref, uuid, entry, d.statement)
 	return own, answered.Add(l.settle(answered.Sub(asked))), err
 }
 
@@ -205,12 +194,12 @@ func (l *Log) conflicting(ctx context.Context, c *entries.CreateLogEntryConflict
 func (l *Log) verifyOwn(ctx context.Context, id record.Identity, ref, uuid string, e *models.LogEntryAnon, statement []byte) (record.Sighting, error) {
 	var own record.Sighting
 	err := l.c.Trust.judge(ctx, func(tm root.TrustedMaterial) error {
-		proved, err := prove(ctx, uuid, e, tm)
+		proved, err := l.proved(ctx, map[string]*models.LogEntryAnon{uuid: e}, tm)
 		if err != nil {
 			return err
 		}
-		proved.statement = statement
-		own, err = identify(proved, tm, id, ref)
+		proved[0].statement = statement
+		own, err = identify(proved[0], tm, id, ref)
 		return err
 	})
 	if err != nil {
@@ -233,13 +222,11 @@ func (l *Log) confirm(ctx context.Context, own record.Sighting, settled time.Tim
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval, wait.MaxInterval = 10*time.Millisecond, time.Second
 	for {
-		sightings, _, err := l.search(ctx, own.Ref)
+		sightings, _, err := l.search(ctx, own.Ref, own)
 		if err != nil {
 			return err
 		}
-		i := slices.IndexFunc(sightings, func(s record.Sighting) bool { return s.UUID == own.UUID })
-		if i >= 0 {
-			sightings[i] = own // its statement is known, whether the log has stored it yet or not
+		if slices.ContainsFunc(sightings, func(s record.Sighting) bool { return s.UUID == own.UUID }) {
 			l.remember(own.Ref, sightings)
 			return nil
 		}

@@ -1,0 +1,95 @@
+package rekorlog
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/sigstore/rekor/pkg/generated/models"
+)
+
+// TestProve changes one thing of an entry that the log can have given. It is no
+// longer proved.
+func TestProve(t *testing.T) {
+	tiny := newTinyLog(t, `{}`, `[]`, `1`, `2`, `3`)
+	older := newTinyLog(t, `{}`, `[]`, `1`)
+	older.key, older.signer, older.id = tiny.key, tiny.signer, tiny.id
+	stranger := newTinyLog(t, `{}`, `[]`, `1`, `2`, `3`)
+	const index = 2
+	entry := func(t *testing.T, l *tinyLog) *models.LogEntryAnon {
+		b, err := json.Marshal(l.entry(index))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var e models.LogEntryAnon
+		if err := json.Unmarshal(b, &e); err != nil {
+			t.Fatal(err)
+		}
+		return &e
+	}
+	flip := func(s *string) {
+		i := len(*s) / 2
+		digit := byte('0')
+		if (*s)[i] == digit {
+			digit = '1'
+		}
+		*s = (*s)[:i] + string(digit) + (*s)[i+1:]
+	}
+	proof := func(e *models.LogEntryAnon) *models.InclusionProof { return e.Verification.InclusionProof }
+	for name, change := range map[string]func(e *models.LogEntryAnon){
+		"body":            func(e *models.LogEntryAnon) { e.Body = base64.StdEncoding.EncodeToString([]byte("4")) },
+		"body of another": func(e *models.LogEntryAnon) { e.Body = base64.StdEncoding.EncodeToString([]byte("2")) },
+		"integrated time": func(e *models.LogEntryAnon) { *e.IntegratedTime++ },
+		"log index":       func(e *models.LogEntryAnon) { *e.LogIndex++ },
+		"log ID":          func(e *models.LogEntryAnon) { flip(e.LogID) },
+		"SET":             func(e *models.LogEntryAnon) { e.Verification.SignedEntryTimestamp[9] ^= 1 },
+		"no SET":          func(e *models.LogEntryAnon) { e.Verification.SignedEntryTimestamp = nil },
+		"SET of a stranger": func(e *models.LogEntryAnon) {
+			e.Verification.SignedEntryTimestamp = entry(t, stranger).Verification.SignedEntryTimestamp
+		},
+		"position":         func(e *models.LogEntryAnon) { *proof(e).LogIndex-- },
+		"first hash":       func(e *models.LogEntryAnon) { flip(&proof(e).Hashes[0]) },
+		"second hash":      func(e *models.LogEntryAnon) { flip(&proof(e).Hashes[1]) },
+		"last hash":        func(e *models.LogEntryAnon) { flip(&proof(e).Hashes[len(proof(e).Hashes)-1]) },
+		"one hash less":    func(e *models.LogEntryAnon) { proof(e).Hashes = proof(e).Hashes[1:] },
+		"one hash more":    func(e *models.LogEntryAnon) { proof(e).Hashes = append(proof(e).Hashes, leafA) },
+		"root hash":        func(e *models.LogEntryAnon) { flip(proof(e).RootHash) },
+		"tree size":        func(e *models.LogEntryAnon) { *proof(e).TreeSize++ },
+		"older checkpoint": func(e *models.LogEntryAnon) { *proof(e).Checkpoint = older.checkpoint() },
+		"checkpoint's name": func(e *models.LogEntryAnon) {
+			*proof(e).Checkpoint = strings.Replace(*proof(e).Checkpoint, "tiny - 1", "tiny - 2", 1)
+		},
+		"checkpoint's size": func(e *models.LogEntryAnon) {
+			*proof(e).Checkpoint = strings.Replace(*proof(e).Checkpoint, "\n5\n", "\n6\n", 1)
+		},
+		"checkpoint's text": func(e *models.LogEntryAnon) {
+			*proof(e).Checkpoint = strings.Replace(*proof(e).Checkpoint, "\n\n", "\nmore\n\n", 1)
+		},
+		"of a stranger": func(e *models.LogEntryAnon) { *proof(e).Checkpoint = stranger.checkpoint() },
+		"proof of a smaller": func(e *models.LogEntryAnon) {
+			e.Verification.InclusionProof = proof(entry(t, older))
+			*proof(e).TreeSize = 5
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := entry(t, tiny)
+			if _, err := prove(t.Context(), tiny.uuid(index), e, tiny.trusted()); err != nil {
+				t.Fatal(err)
+			}
+			change(e)
+			if _, err := prove(t.Context(), tiny.uuid(index), e, tiny.trusted()); !errors.Is(err, ErrLog) {
+				t.Errorf("got %v, want %v", err, ErrLog)
+			}
+		})
+	}
+	// Older, and whole: that is what a replica gives.
+	if p, err := prove(t.Context(), tiny.uuid(index), entry(t, older), tiny.trusted()); err != nil || p.head.size != 3 {
+		t.Errorf("got %+v, %v", p, err)
+	}
+	// The same leaf in another tree is another entry.
+	if _, err := prove(t.Context(), tree2+leafOf(tiny.uuid(index)), entry(t, tiny), tiny.trusted()); !errors.Is(err, ErrLog) {
+		t.Errorf("got %v, want %v", err, ErrLog)
+	}
+}
