@@ -11,7 +11,8 @@ package_of() {
 	case $1 in
 	dockerd) echo docker.io ;;
 	docker) # part of docker.io up to Debian 12, then a package of its own
-		if apt-cache show docker-cli >/dev/null 2>&1; then echo docker-cli; else echo docker.io; fi
+		# that has BuildKit in another
+		if apt-cache show docker-cli >/dev/null 2>&1; then echo docker-cli docker-buildx; else echo docker.io; fi
 		;;
 	containerd | ctr) echo containerd ;;
 	podman | skopeo) echo "$1" ;;
@@ -44,7 +45,8 @@ export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq
 packages=()
 for program in "${missing[@]}"; do
-	packages+=("$(package_of "$program")")
+	read -ra of_program <<<"$(package_of "$program")"
+	packages+=("${of_program[@]}")
 done
 # A service that a package brings must not start: the tests run their own
 # daemons. Where something already decides that, it goes on to.

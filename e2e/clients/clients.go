@@ -1,6 +1,6 @@
 // Package clients drives the real programs that pull images: docker, podman,
-// skopeo, containerd's ctr and crane, against a registry on loopback that
-// speaks plain HTTP. Each runs with a configuration, storage and daemon of its
+// skopeo, containerd's ctr, containerd as the kubelet has it pull ("cri") and
+// crane, against a registry on loopback that speaks plain HTTP. Each runs with a configuration, storage and daemon of its
 // own, and leaves nothing of them.
 package clients
 
@@ -35,8 +35,8 @@ type Client interface {
 	Pull(ctx context.Context, ref string) (output string, err error)
 
 	// Digest returns the digest that ref's tag has for the client: that of
-	// the index where it is one. docker, podman and ctr know it from the
-	// last Pull; skopeo and crane keep nothing and ask the registry again.
+	// the index where it is one. docker, podman, ctr and cri know it from
+	// the last Pull; skopeo and crane keep nothing and ask the registry again.
 	Digest(ctx context.Context, ref string) (string, error)
 
 	// Close ends what the client started and removes what it stored.
@@ -50,16 +50,24 @@ type Runner interface {
 	Run(ctx context.Context, ref string) (output string, err error)
 }
 
+// A Builder is a client that can build images: docker, with its BuildKit.
+type Builder interface {
+	// Build builds from a Dockerfile and returns what it printed, also when
+	// it failed. It names the digest of each image that it is from.
+	Build(ctx context.Context, dockerfile string) (output string, err error)
+}
+
 var starters = []struct {
 	name     string
 	programs []string // looked up in PATH
 	daemon   bool     // needs root
-	start    func(ctx context.Context, dir string) (Client, error)
+	start    func(ctx context.Context, dir string, m Machine) (Client, error)
 }{
 	{"docker", []string{"dockerd", "docker", "containerd", "ctr"}, true, startDocker},
 	{"podman", []string{"podman"}, true, startPodman},
 	{"skopeo", []string{"skopeo"}, false, startSkopeo},
 	{"ctr", []string{"containerd", "ctr"}, true, startCtr},
+	{"cri", []string{"containerd", "ctr"}, true, startCRI},
 	{"crane", []string{"go"}, false, startCrane},
 }
 
@@ -76,7 +84,13 @@ func Names() []string {
 // client is missing it skips the test, or fails it when CI is "true".
 func Start(t testing.TB, name string) Client {
 	t.Helper()
-	c, err := start(t, name)
+	return StartOn(t, name, Machine{})
+}
+
+// StartOn is Start on a machine with a configuration.
+func StartOn(t testing.TB, name string, m Machine) Client {
+	t.Helper()
+	c, err := start(t, name, m)
 	switch {
 	case err == nil:
 		return c
@@ -94,7 +108,7 @@ func All(t testing.TB) []Client {
 	t.Helper()
 	all := make([]Client, 0, len(starters))
 	for _, name := range Names() {
-		c, err := start(t, name)
+		c, err := start(t, name, Machine{})
 		switch {
 		case err == nil:
 			all = append(all, c)
@@ -115,7 +129,7 @@ func skippable(err error) bool {
 	return errors.Is(err, errMissing) && os.Getenv("CI") != "true"
 }
 
-func start(t testing.TB, name string) (Client, error) {
+func start(t testing.TB, name string, m Machine) (Client, error) {
 	t.Helper()
 	for _, s := range starters {
 		if s.name != name {
@@ -141,7 +155,10 @@ func start(t testing.TB, name string) (Client, error) {
 		})
 		ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 		defer cancel()
-		c, err := s.start(ctx, dir)
+		if err := m.write(dir); err != nil {
+			return nil, err
+		}
+		c, err := s.start(ctx, dir, m)
 		if err != nil {
 			return nil, fmt.Errorf("start %s: %w", name, err)
 		}

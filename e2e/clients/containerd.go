@@ -25,19 +25,20 @@ type containerd struct {
 	socket string
 }
 
-// startContainerd starts a containerd in a directory under dir.
-func startContainerd(ctx context.Context, dir string) (*containerd, error) {
+// startContainerd starts a containerd in a directory under dir, with variables
+// of its own and a configuration that has a place for root, state and socket.
+func startContainerd(ctx context.Context, dir, configuration string, env ...string) (*containerd, error) {
 	own, err := renew(dir, "containerd")
 	if err != nil {
 		return nil, err
 	}
-	c := &containerd{env: environment(dir), socket: filepath.Join(own, "socket")}
+	c := &containerd{env: environment(dir, env...), socket: filepath.Join(own, "socket")}
 	config := filepath.Join(own, "config.toml")
-	text := fmt.Sprintf(containerdConfig, filepath.Join(own, "root"), filepath.Join(own, "state"), c.socket)
+	text := fmt.Sprintf(configuration, filepath.Join(own, "root"), filepath.Join(own, "state"), c.socket)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return nil, err
 	}
-	c.daemon, err = startDaemon(ctx, own, func() error {
+	c.daemon, err = startDaemon(ctx, own, env, func() error {
 		_, _, err := c.ctr(ctx, "default", "version")
 		return err
 	}, "containerd", "--config", config)
@@ -77,14 +78,20 @@ func (c *containerd) forget(ctx context.Context, namespace string) error {
 // ctrNamespace is where the client ctr keeps its images.
 const ctrNamespace = "e2e"
 
-type ctr struct{ *containerd }
+type ctr struct {
+	*containerd
+	hosts []string // options that say where registries are
+}
 
-func startCtr(ctx context.Context, dir string) (Client, error) {
-	c, err := startContainerd(ctx, dir)
+func startCtr(ctx context.Context, dir string, m Machine) (Client, error) {
+	c, err := startContainerd(ctx, dir, containerdConfig, m.Env...)
 	if err != nil {
 		return nil, err
 	}
-	return &ctr{c}, nil
+	if m.has(containerdHosts) {
+		return &ctr{c, []string{"--hosts-dir", filepath.Join(dir, containerdHosts)}}, nil
+	}
+	return &ctr{c, []string{"--plain-http"}}, nil
 }
 
 func (c *ctr) Name() string { return "ctr" }
@@ -93,8 +100,8 @@ func (c *ctr) Pull(ctx context.Context, ref string) (string, error) {
 	if err := c.forget(ctx, ctrNamespace); err != nil {
 		return "", err
 	}
-	stdout, stderr, err := c.ctr(ctx, ctrNamespace, "images", "pull", "--plain-http",
-		"--snapshotter", "native", "--platform", "linux/amd64", ref)
+	args := append([]string{"images", "pull", "--snapshotter", "native", "--platform", "linux/amd64"}, c.hosts...)
+	stdout, stderr, err := c.ctr(ctx, ctrNamespace, append(args, ref)...)
 	return stdout + stderr, err
 }
 

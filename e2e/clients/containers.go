@@ -22,11 +22,11 @@ type library struct {
 	argv []string // the program and its global options
 }
 
-func newLibrary(name, dir string) (library, error) {
-	l := library{name: name, dir: dir, env: environment(dir)}
+func newLibrary(name, dir string, m Machine) (library, error) {
+	l := library{name: name, dir: dir, env: environment(dir, m.Env...)}
 	for file, content := range map[string]string{
 		"policy.json":               policy,
-		"registries.conf":           "",
+		"registries.conf":           m.below(registriesConfigs),
 		"registries.d/default.yaml": lookaside,
 	} {
 		path := filepath.Join(dir, file)
@@ -52,8 +52,8 @@ func (l library) command(args ...string) []string {
 
 type podman struct{ library }
 
-func startPodman(_ context.Context, dir string) (Client, error) {
-	l, err := newLibrary("podman", dir)
+func startPodman(_ context.Context, dir string, m Machine) (Client, error) {
+	l, err := newLibrary("podman", dir, m)
 	if err != nil {
 		return nil, err
 	}
@@ -83,14 +83,15 @@ func (p *podman) Digest(ctx context.Context, ref string) (string, error) {
 
 type skopeo struct{ library }
 
-func startSkopeo(_ context.Context, dir string) (Client, error) {
-	l, err := newLibrary("skopeo", dir)
+func startSkopeo(_ context.Context, dir string, m Machine) (Client, error) {
+	l, err := newLibrary("skopeo", dir, m)
 	if err != nil {
 		return nil, err
 	}
 	l.argv = []string{"skopeo",
 		"--policy", filepath.Join(dir, "policy.json"),
 		"--registries.d", filepath.Join(dir, "registries.d"),
+		"--registries-conf", filepath.Join(dir, "registries.conf"), // it does not read the variable
 		"--override-os", "linux", "--override-arch", "amd64",
 	}
 	return &skopeo{l}, nil

@@ -22,8 +22,8 @@ type crane struct {
 }
 
 // startCrane builds crane from the module that the tests use anyway.
-func startCrane(ctx context.Context, dir string) (Client, error) {
-	c := &crane{dir: dir, path: filepath.Join(dir, "crane"), env: environment(dir)}
+func startCrane(ctx context.Context, dir string, m Machine) (Client, error) {
+	c := &crane{dir: dir, path: filepath.Join(dir, "crane"), env: environment(dir, m.Env...)}
 	if _, _, err := run(ctx, os.Environ(), "go", "build", "-o", c.path, cranePackage); err != nil {
 		return nil, err
 	}

@@ -36,9 +36,9 @@ type daemon struct {
 	done chan error
 }
 
-// startDaemon starts a daemon that keeps its log in dir and waits until ready
-// succeeds.
-func startDaemon(ctx context.Context, dir string, ready func() error, argv ...string) (*daemon, error) {
+// startDaemon starts a daemon with variables of its own, that keeps its log in
+// dir, and waits until ready succeeds.
+func startDaemon(ctx context.Context, dir string, env []string, ready func() error, argv ...string) (*daemon, error) {
 	d := &daemon{name: argv[0], log: filepath.Join(dir, filepath.Base(argv[0])+".log"), done: make(chan error, 1)}
 	log, err := os.Create(d.log)
 	if err != nil {
@@ -46,7 +46,7 @@ func startDaemon(ctx context.Context, dir string, ready func() error, argv ...st
 	}
 	defer log.Close()
 	d.cmd = exec.Command("sh", append([]string{"-c", guard, "guard"}, argv...)...)
-	d.cmd.Env = environment(dir)
+	d.cmd.Env = environment(dir, env...)
 	d.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	d.cmd.Stdout, d.cmd.Stderr = log, log
 	if d.hold, err = d.cmd.StdinPipe(); err != nil {

@@ -32,7 +32,7 @@ func pidFile(t *testing.T) (script string, ready func() error, alive func() bool
 
 func TestDaemonStops(t *testing.T) {
 	script, ready, alive := pidFile(t)
-	d, err := startDaemon(t.Context(), t.TempDir(), ready, "sh", "-c", script)
+	d, err := startDaemon(t.Context(), t.TempDir(), nil, ready, "sh", "-c", script)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +49,7 @@ func TestDaemonStops(t *testing.T) {
 
 func TestDaemonFails(t *testing.T) {
 	notReady := func() error { return errors.New("no answer") }
-	_, err := startDaemon(t.Context(), t.TempDir(), notReady, "sh", "-c", "echo broken; exit 3")
+	_, err := startDaemon(t.Context(), t.TempDir(), nil, notReady, "sh", "-c", "echo broken; exit 3")
 	if want := "sh ended: exit status 3\nbroken\n"; err == nil || err.Error() != want {
 		t.Errorf("a daemon that ends: error %v, want %q", err, want)
 	}
@@ -57,7 +57,7 @@ func TestDaemonFails(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
 	script, ready, alive := pidFile(t)
-	_, err = startDaemon(ctx, t.TempDir(), func() error { return errors.Join(ready(), notReady()) }, "sh", "-c", script)
+	_, err = startDaemon(ctx, t.TempDir(), nil, func() error { return errors.Join(ready(), notReady()) }, "sh", "-c", script)
 	if want := "sh is not ready: context deadline exceeded: no answer\n"; err == nil || err.Error() != want {
 		t.Errorf("a daemon that is never ready: error %v, want %q", err, want)
 	}
@@ -68,7 +68,7 @@ func TestDaemonFails(t *testing.T) {
 
 func TestMissing(t *testing.T) {
 	t.Setenv("PATH", "")
-	_, err := start(t, "docker")
+	_, err := start(t, "docker", Machine{})
 	want := "missing client docker: no dockerd, docker, containerd, ctr in PATH; run scripts/install-clients.sh as root"
 	if err == nil || err.Error() != want {
 		t.Fatalf("error %v, want %s", err, want)
@@ -79,7 +79,7 @@ func TestMissing(t *testing.T) {
 			t.Errorf("CI=%q: skippable = %t, want %t", ci, got, want)
 		}
 	}
-	if _, err := start(t, "wget"); err == nil || err.Error() != `no client is named "wget"` {
+	if _, err := start(t, "wget", Machine{}); err == nil || err.Error() != `no client is named "wget"` {
 		t.Errorf("an unknown client: error %v", err)
 	}
 }

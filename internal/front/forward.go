@@ -1,6 +1,7 @@
 package front
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"net/url"
@@ -11,8 +12,8 @@ import (
 
 // blob sends the client to where a blob is, or passes it through where the
 // registry leaves no other way.
-func (h *Handler) blob(r *http.Request, req ociref.Request) (*answer, error) {
-	b, err := h.o.Upstream.Blob(r.Context(), r.Method, req, r.Header)
+func (h *Handler) blob(ctx context.Context, r *http.Request, req ociref.Request) (*answer, error) {
+	b, err := h.o.Upstream.Blob(ctx, r.Method, req, r.Header)
 	if err != nil {
 		return nil, err
 	}
@@ -26,17 +27,16 @@ func (h *Handler) blob(r *http.Request, req ociref.Request) (*answer, error) {
 }
 
 // pass forwards what is neither checked nor recorded: tag lists, referrers and
-// the tags that are derived from digests.
-func (h *Handler) pass(r *http.Request, req ociref.Request) (*answer, error) {
-	up, err := h.o.Upstream.Pass(r.Context(), r.Method, req, r.URL.RawQuery, r.Header["Accept"])
+// the tags that are derived from digests. ns and query are the two parts of the
+// request's query; ns is for this service alone.
+func (h *Handler) pass(ctx context.Context, r *http.Request, req ociref.Request, ns, query string) (*answer, error) {
+	up, err := h.o.Upstream.Pass(ctx, r.Method, req, query, r.Header["Accept"])
 	if err != nil {
 		return nil, err
 	}
 	a := &answer{status: up.Status, header: clone(up.Header), body: up.Body}
-	if up.Next != "" {
-		// The path is the client's own, so that it finds its way back.
-		next := url.URL{Path: r.URL.Path, RawQuery: up.Next}
-		a.header.Set("Link", "<"+next.String()+`>; rel="next"`)
+	if next := nextPage(r.URL.Path, ns, up.Next); next != "" {
+		a.header.Set("Link", "<"+next+`>; rel="next"`)
 	}
 	if req.Kind == ociref.Tags {
 		a.header.Del("Content-Length")
@@ -45,6 +45,21 @@ func (h *Handler) pass(r *http.Request, req ociref.Request) (*answer, error) {
 		}
 	}
 	return a, nil
+}
+
+// nextPage returns the address of a list's next page, or "" if there is none:
+// the path and ns are the client's own, so that it finds its way back, and the
+// rest of the query is the registry's, which has no say in whom to ask.
+func nextPage(path, ns, query string) string {
+	_, query, _ = ociref.CutNamespace(query) // what it leaves is right whatever ns it cut
+	if query == "" {
+		return ""
+	}
+	if ns != "" {
+		query += "&ns=" + url.QueryEscape(ns)
+	}
+	next := url.URL{Path: path, RawQuery: query}
+	return next.String()
 }
 
 // typedName is the repository's name in the path of a tag list, as typed.

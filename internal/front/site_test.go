@@ -16,10 +16,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tlogistry/tlogistry/internal/cloudlog"
 	"github.com/tlogistry/tlogistry/internal/front"
+	"github.com/tlogistry/tlogistry/internal/limit"
 	"github.com/tlogistry/tlogistry/internal/logtest"
 	"github.com/tlogistry/tlogistry/internal/ociref"
+	"github.com/tlogistry/tlogistry/internal/ready"
 	"github.com/tlogistry/tlogistry/internal/record"
+	"github.com/tlogistry/tlogistry/internal/telemetry"
 	"github.com/tlogistry/tlogistry/internal/upstream"
 )
 
@@ -51,6 +55,10 @@ type setup struct {
 	timeout time.Duration  // of the upstream client
 	stall   time.Duration
 	allow   []string
+	clients *limit.Clients
+	home    http.HandlerFunc // nil: home
+	ready   *ready.Checker
+	measure *telemetry.Instruments
 	start   func(http.Handler) *httptest.Server
 }
 
@@ -72,12 +80,19 @@ func newSite(t testing.TB, c setup) *site {
 	o := front.Options{
 		Log:      s.log,
 		Upstream: registries,
+		Clients:  c.clients,
 		Home:     http.HandlerFunc(home),
-		Logger:   front.NewLogger(s.lines),
+		Logger:   cloudlog.New(s.lines, "", ""),
 		Stall:    c.stall,
+
+		Ready:     c.ready,
+		Telemetry: c.measure,
 	}
 	if c.log != nil {
 		o.Log = c.log
+	}
+	if c.home != nil {
+		o.Home = c.home
 	}
 	for _, p := range c.allow {
 		pattern, err := ociref.ParsePattern(p)

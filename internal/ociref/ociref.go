@@ -18,6 +18,9 @@
 // index.docker.io, a Hub name of one component is in library/, port 443 goes
 // away. Nothing in this grammar needs percent-encoding, so a path with a
 // percent sign is refused: there is one spelling of each request on the wire.
+//
+// A client that uses the service as a mirror leaves the registry out of the
+// path and names it in the query; see [ParseMirrored].
 package ociref
 
 import (
@@ -26,8 +29,6 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-
-	"github.com/google/go-containerregistry/pkg/name"
 )
 
 // Errors that [Parse] wraps. They tell which part of a path is at fault.
@@ -76,11 +77,6 @@ type Request struct {
 	Digest string // "sha256:" and 64 hex digits; set only if Tag is empty
 }
 
-const (
-	maxName = 255 // distribution-spec: many clients limit a name to 255 characters
-	hub     = name.DefaultRegistry
-)
-
 // Anchored forms of the grammar in the OCI distribution specification 1.1,
 // "Pulling manifests", and of OCI image-spec descriptors for digests.
 var (
@@ -94,6 +90,21 @@ var (
 // Parse parses the escaped path of a request's URL.
 // Its errors wrap one of the sentinels of this package and quote the part at fault.
 func Parse(path string) (Request, error) {
+	return ParseMirrored("", path)
+}
+
+// ParseMirrored parses the escaped path of a request's URL whose query names
+// the registry ns, as [CutNamespace] returns it. The path is then relative to
+// that registry: with the ns ghcr.io, /v2/acme/app/tags/list is of
+// ghcr.io/acme/app. A path that names a registry itself has to name the same
+// one, in any spelling; else its meaning would depend on who reads it.
+//
+// By the rule of [Parse], a first component with a dot or a colon, or
+// "localhost", names a registry if another component follows. So a repository
+// of ns that begins like that can only be pulled by a path that names ns too.
+//
+// With an empty ns it is Parse. Its errors are as those of Parse.
+func ParseMirrored(ns, path string) (Request, error) {
 	if path == "/v2/" || path == "/v2" {
 		return Request{Kind: Ping}, nil
 	}
@@ -119,7 +130,7 @@ func Parse(path string) (Request, error) {
 	if err != nil {
 		return Request{}, err
 	}
-	r.Repo, err = canonical(repo)
+	r.Repo, err = canonical(ns, repo)
 	if err != nil {
 		return Request{}, err
 	}
@@ -147,7 +158,7 @@ func ParseReference(ref string) (Request, error) {
 		r.Tag, r.Digest = "", digest
 	}
 	var err error
-	r.Repo, err = canonical(repo)
+	r.Repo, err = canonical("", repo)
 	if err != nil {
 		return Request{}, err
 	}
@@ -192,33 +203,6 @@ func IsDigest(s string) bool {
 	return digestRE.MatchString(s)
 }
 
-// Registry returns the one name of a registry: without port 443, and for every
-// name of Docker Hub the one that go-containerregistry uses. A host whose one
-// name would read as the beginning of a Hub repository is refused.
-// The error wraps ErrName.
-func Registry(host string) (string, error) {
-	if len(host) > maxName || !registryRE.MatchString(host) {
-		return "", fmt.Errorf("%w: %s is not a registry's host name", ErrName, quote(host))
-	}
-	if _, port, ok := strings.Cut(host, ":"); ok {
-		if n, err := strconv.Atoi(port); err != nil || n > 65535 {
-			return "", fmt.Errorf("%w: %s has no valid port", ErrName, quote(host))
-		}
-	}
-	bare := strings.TrimSuffix(host, ":443")
-	switch {
-	case !strings.ContainsAny(bare, ".:") && bare != "localhost":
-		return "", fmt.Errorf("%w: %s has neither a dot nor a port other than 443, by which registries are told from repositories", ErrName, quote(host))
-	case bare == "registry-1.docker.io":
-		return hub, nil
-	}
-	registry, err := name.NewRegistry(bare, name.StrictValidation)
-	if err != nil {
-		return "", fmt.Errorf("%w: %s: %s", ErrName, quote(host), err)
-	}
-	return registry.RegistryStr(), nil
-}
-
 // target parses the last two components of a path.
 func target(verb, last string) (Request, error) {
 	switch verb {
@@ -247,32 +231,6 @@ func withDigest(kind Kind, digest string) (Request, error) {
 		return Request{}, fmt.Errorf("%w: %s is not sha256 and 64 lower-case hex digits", ErrDigest, quote(digest))
 	}
 	return Request{Kind: kind, Digest: digest}, nil
-}
-
-// canonical returns the one spelling of a registry and repository.
-func canonical(repo string) (string, error) {
-	if len(repo) > maxName {
-		return "", fmt.Errorf("%w: longer than %d characters", ErrName, maxName)
-	}
-	registry := hub
-	first, rest, more := strings.Cut(repo, "/")
-	if more && (strings.ContainsAny(first, ".:") || first == "localhost") {
-		var err error
-		if registry, err = Registry(first); err != nil {
-			return "", err
-		}
-		repo = rest
-	}
-	if !nameRE.MatchString(repo) {
-		return "", fmt.Errorf("%w: %s", ErrName, quote(repo))
-	}
-	if registry == hub && !strings.Contains(repo, "/") {
-		repo = "library/" + repo
-	}
-	if len(registry)+1+len(repo) > maxName {
-		return "", fmt.Errorf("%w: longer than %d characters with its registry", ErrName, maxName)
-	}
-	return registry + "/" + repo, nil
 }
 
 func cutLast(s string) (before, after string, ok bool) {

@@ -61,3 +61,42 @@ func (p Pattern) Match(repo string) bool {
 	}
 	return true
 }
+
+// A TagPattern selects references by the names that users type, such as
+// docker.io/library/*:latest or ghcr.io/acme/**:nightly-*.
+//
+// What is before the tag is a [Pattern]. In the tag an asterisk stands for any
+// characters. The zero TagPattern matches nothing.
+type TagPattern struct {
+	repo Pattern
+	tag  string
+}
+
+// ParseTagPattern parses a pattern that has to name a tag: one that leaves it
+// out might mean every tag, or latest. The error quotes the pattern and says
+// what is wrong.
+func ParseTagPattern(s string) (TagPattern, error) {
+	i := strings.LastIndex(s, ":")
+	if i <= strings.LastIndex(s, "/") {
+		return TagPattern{}, fmt.Errorf("pattern %s names no tag: want registry/repository:tag", quote(s))
+	}
+	repo, tag := s[:i], s[i+1:]
+	if !tagRE.MatchString(strings.ReplaceAll(tag, "*", "x")) || strings.Contains(tag, "**") {
+		return TagPattern{}, fmt.Errorf("pattern %s: %s is neither a tag nor one with asterisks", quote(s), quote(tag))
+	}
+	p, err := ParsePattern(repo)
+	if err != nil {
+		return TagPattern{}, err
+	}
+	return TagPattern{repo: p, tag: tag}, nil
+}
+
+// Match reports whether the pattern selects the tag of a [Request]. It selects
+// no digest.
+func (p TagPattern) Match(r Request) bool {
+	if r.Tag == "" {
+		return false
+	}
+	ok, err := path.Match(p.tag, r.Tag) // no tag holds a slash
+	return err == nil && ok && p.repo.Match(r.Repo)
+}
