@@ -14,6 +14,7 @@ import (
 
 	"github.com/GoogleCloudPlatform/functions-framework-go/functions"
 
+	"github.com/tlogistry/tlogistry/internal/cloudlog"
 	"github.com/tlogistry/tlogistry/internal/config"
 	"github.com/tlogistry/tlogistry/internal/front"
 	"github.com/tlogistry/tlogistry/internal/service"
@@ -28,10 +29,10 @@ func init() {
 }
 
 // Start builds the function now rather than on its first request, so that a bad
-// configuration or a damaged log stops the start. It returns what is wrong.
-// The embedded log is opened by local; a function alone has none.
-func Start(ctx context.Context, local service.Open) error {
-	return registry.build(ctx, local)
+// configuration or a damaged log stops the start, and returns it.
+// A function alone has none of the options.
+func Start(ctx context.Context, o service.Options) (http.Handler, error) {
+	return registry, registry.build(ctx, o)
 }
 
 // Drain refuses further requests and waits until those under way are answered
@@ -56,7 +57,7 @@ type function struct {
 }
 
 func newFunction(getenv func(string) string, logs io.Writer) *function {
-	return &function{getenv: getenv, logger: front.NewLogger(logs)}
+	return &function{getenv: getenv, logger: cloudlog.New(logs, getenv("LOG_FORMAT"), getenv("GOOGLE_CLOUD_PROJECT"))}
 }
 
 func (f *function) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -71,7 +72,7 @@ func (f *function) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.mu.Unlock()
 	defer f.requests.Done()
 	// The handler is for all requests: this one's end must not end its making.
-	if err := f.build(context.WithoutCancel(r.Context()), nil); err != nil {
+	if err := f.build(context.WithoutCancel(r.Context()), service.Options{}); err != nil {
 		front.Unavailable(w, r, "this service is not configured correctly; its log says what is wrong")
 		return
 	}
@@ -79,12 +80,12 @@ func (f *function) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // build makes the handler, once. Where that fails, the log says why.
-func (f *function) build(ctx context.Context, local service.Open) error {
+func (f *function) build(ctx context.Context, o service.Options) error {
 	f.once.Do(func() {
 		c, err := config.Load(f.getenv)
 		if err == nil {
 			var s *service.Service
-			if s, err = service.New(ctx, c, f.logger, local); err == nil {
+			if s, err = service.New(ctx, c, f.logger, o); err == nil {
 				f.handler, f.close = s.Handler, s.Close
 			}
 		}

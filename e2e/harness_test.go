@@ -128,7 +128,8 @@ func start(t testing.TB, env ...string) *service {
 
 // startProcess starts a command that serves on PORT, with that, the given
 // environment and no other, and returns on its first answer. It ends the
-// command with the test.
+// command with the test. Later variables win. The tests' own log may be written
+// to at any rate.
 func startProcess(t testing.TB, cmd *exec.Cmd, env ...string) *service {
 	t.Helper()
 	port := freePort(t)
@@ -139,7 +140,7 @@ func startProcess(t testing.TB, cmd *exec.Cmd, env ...string) *service {
 		logs: new(logBuffer),
 		done: make(chan struct{}),
 	}
-	s.cmd.Env = append([]string{"PORT=" + port}, env...)
+	s.cmd.Env = append([]string{"PORT=" + port, "NEW_RECORDS_PER_MINUTE=0"}, env...)
 	s.cmd.Stdout, s.cmd.Stderr = s.logs, s.logs
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -11,7 +11,7 @@ import (
 	"github.com/tlogistry/tlogistry/internal/config"
 	"github.com/tlogistry/tlogistry/internal/ociref"
 	"github.com/tlogistry/tlogistry/internal/pullfile"
-	"github.com/tlogistry/tlogistry/internal/rekorlog"
+	"github.com/tlogistry/tlogistry/internal/record"
 )
 
 // A crowd is what everybody recorded for a reference.
@@ -71,7 +71,7 @@ func verifyAnyone(cmd *cobra.Command, flags sourceFlags, images []pullfile.Image
 }
 
 // crowdOf gathers the records of a reference. Each identity's first one counts.
-func crowdOf(ref string, found []rekorlog.Witness) crowd {
+func crowdOf(ref string, found []record.Witness) crowd {
 	c := crowd{Reference: ref, Agree: true, Records: []witness{}}
 	seen := make(map[string]bool)
 	digest := ""

@@ -87,7 +87,7 @@ func (d *demo) service(ctx context.Context) (*service.Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	return service.New(ctx, c, slog.New(slog.DiscardHandler), embedded.Open)
+	return service.New(ctx, c, slog.New(slog.DiscardHandler), service.Options{Local: embedded.Open})
 }
 
 func (d *demo) play(ctx context.Context) error {

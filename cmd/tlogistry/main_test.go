@@ -21,9 +21,9 @@ const runMain = "TLOGISTRY_TEST_RUN_MAIN"
 
 // variables are all that the command reads from its environment.
 var variables = []string{
-	"ALLOW", "AUDIENCE", "FULCIO_TIMEOUT", "FULCIO_URL", "FUNCTION_TARGET", "GCE_METADATA_HOST", "HOST", "IDENTITY",
-	"IDENTITY_ISSUER", "K_SERVICE", "LOCAL_ONLY", "PORT", "REKOR_SETTLE", "REKOR_TIMEOUT", "REKOR_URL", "TLOG",
-	"TLOG_DIR", "TRUSTED_ROOT", "TUF_ROOT", "TUF_URL", "UPSTREAMS", "UPSTREAM_TIMEOUT", "WITNESS_POLICY",
+	"ALLOW", "AUDIENCE", "FULCIO_TIMEOUT", "FULCIO_URL", "FUNCTION_TARGET", "GCE_METADATA_HOST", "GOOGLE_CLOUD_PROJECT", "HOST", "IDENTITY",
+	"IDENTITY_ISSUER", "K_SERVICE", "LOCAL_ONLY", "LOG_FORMAT", "NEW_RECORDS_PER_MINUTE", "PORT", "REKOR_SETTLE", "REKOR_TIMEOUT",
+	"REKOR_URL", "REQUESTS_PER_MINUTE", "TLOG", "TLOG_DIR", "TRUSTED_HOPS", "TRUSTED_ROOT", "TUF_ROOT", "TUF_URL", "UPSTREAMS", "UPSTREAM_TIMEOUT", "WITNESS_POLICY",
 	"XDG_CACHE_HOME", "XDG_DATA_HOME",
 	"http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",
 }
@@ -35,6 +35,11 @@ func TestMain(m *testing.M) {
 	}
 	for _, name := range variables {
 		os.Unsetenv(name)
+	}
+	for _, pair := range os.Environ() {
+		if name, _, _ := strings.Cut(pair, "="); strings.HasPrefix(name, "OTEL_") {
+			os.Unsetenv(name)
+		}
 	}
 	klog.SetSlogLogger(slog.New(slog.DiscardHandler))
 	goleak.VerifyTestMain(m)

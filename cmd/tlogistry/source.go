@@ -30,6 +30,7 @@ type source interface {
 // environment, as for serve.
 type sourceFlags struct {
 	identity, issuer, rekor, trustedRoot string
+	trusted                              string // verify's alone
 	tlog, key                            string
 }
 
@@ -54,8 +55,10 @@ func (f *sourceFlags) config() (config.Config, error) {
 		"IDENTITY_ISSUER": f.issuer,
 		"REKOR_URL":       f.rekor,
 		"TRUSTED_ROOT":    f.trustedRoot,
+
+		"TRUSTED_IDENTITIES": f.trusted,
 	}
-	if f.identity+f.issuer+f.rekor+f.trustedRoot != "" {
+	if f.identity+f.issuer+f.rekor+f.trustedRoot+f.trusted != "" {
 		set["TLOG"] = config.Rekor
 	}
 	if f.tlog != "" {
@@ -64,6 +67,9 @@ func (f *sourceFlags) config() (config.Config, error) {
 	c, err := config.Load(func(name string) string {
 		if v := set[name]; v != "" {
 			return v
+		}
+		if f.tlog != "" && name == "TRUSTED_IDENTITIES" {
+			return "" // a tile log has no identities
 		}
 		return os.Getenv(name)
 	})
@@ -101,7 +107,8 @@ func (f *sourceFlags) openTiles(c config.Config) (*tilelog.Reader, error) {
 	return tilelog.OpenReader(where, key)
 }
 
-// openRekor opens Rekor to read the records of the configured identity.
+// openRekor opens Rekor to read the records of the configured identity, and of
+// those that are trusted.
 func openRekor(c config.Config) (*rekorSource, error) {
 	trust, err := service.Trust(c)
 	if err != nil {
@@ -117,6 +124,7 @@ func openRekor(c config.Config) (*rekorSource, error) {
 		Settle:  c.RekorSettle,
 		Signer:  who,
 		Issuer:  c.IdentityIssuer,
+		Trusted: c.Trusted,
 		Trust:   trust,
 	})}, nil
 }

@@ -21,7 +21,7 @@ func running(t *testing.T) string {
 	t.Helper()
 	c, err := config.Load(os.Getenv)
 	check(t, err)
-	s, err := service.New(t.Context(), c, slog.New(slog.DiscardHandler), embedded.Open)
+	s, err := service.New(t.Context(), c, slog.New(slog.DiscardHandler), service.Options{Local: embedded.Open})
 	check(t, err)
 	server := httptest.NewServer(s.Handler)
 	t.Cleanup(func() {

@@ -33,6 +33,8 @@ type verdict struct {
 	FirstSeen *time.Time `json:"firstSeen,omitempty"`
 	LogIndex  *int64     `json:"logIndex,omitempty"`
 	UUID      string     `json:"uuid,omitempty"`
+	Identity  string     `json:"identity,omitempty"` // whose record it is, where several identities' count
+	Issuer    string     `json:"issuer,omitempty"`
 	Current   string     `json:"current,omitempty"` // digest that the registry serves
 	Reason    string     `json:"reason,omitempty"`
 }
@@ -126,6 +128,9 @@ func (p printer) verdicts(w io.Writer, verdicts []verdict) error {
 		row := []string{d.Reference, d.Verdict, d.Recorded, "", "", d.Current}
 		if d.FirstSeen != nil {
 			row[3], row[4] = d.FirstSeen.UTC().Format(time.RFC3339), fmt.Sprint(*d.LogIndex)
+		}
+		if d.Identity != "" {
+			row = append(row, "recorded by "+d.Identity+" of "+d.Issuer)
 		}
 		if d.Reason != "" {
 			row = append(row, d.Reason)

@@ -60,6 +60,8 @@ Exit status: 0 all are the same, 1 any has moved, 2 any was never recorded,
 	flags.register(cmd)
 	cmd.Flags().StringArrayVarP(&files, "file", "f", nil, "read references from a Dockerfile or a YAML `file`; - is standard input")
 	registerOutput(cmd, &output)
+	cmd.Flags().StringVar(&flags.trusted, "trusted", "", "`issuer=identity` pairs, comma-separated, whose records count as well (TRUSTED_IDENTITIES)")
+	cmd.MarkFlagsMutuallyExclusive("tlog", "trusted")
 	cmd.Flags().BoolVar(&anyone, "anyone", false, "list what every identity recorded (Rekor only)")
 	return cmd
 }
@@ -145,6 +147,7 @@ func verify(cmd *cobra.Command, flags sourceFlags, images []pullfile.Image, prin
 type verifier struct {
 	log      source
 	upstream *upstream.Client
+	several  bool // identities have records that count
 }
 
 func newVerifier(ctx context.Context, flags sourceFlags) (*verifier, error) {
@@ -161,7 +164,7 @@ func newVerifier(ctx context.Context, flags sourceFlags) (*verifier, error) {
 		registries.Close()
 		return nil, &statusError{exitCannotTell, err}
 	}
-	return &verifier{log: log, upstream: registries}, nil
+	return &verifier{log: log, upstream: registries, several: len(c.Trusted) > 0}, nil
 }
 
 func (v *verifier) close() {
@@ -204,6 +207,9 @@ func (v *verifier) judge(ctx context.Context, image pullfile.Image) verdict {
 		return d
 	}
 	d.sighting(s)
+	if v.several {
+		d.Identity, d.Issuer = s.By.Subject, s.By.Issuer
+	}
 	if uerr != nil {
 		return d.cannotTell(uerr)
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/tlogistry/tlogistry/internal/ociref"
+	"github.com/tlogistry/tlogistry/internal/record"
 )
 
 // The transparency logs that TLOG can name.
@@ -53,6 +54,14 @@ type Config struct {
 	Identity string
 	// IDENTITY_ISSUER: issuer in the certificate. Default https://accounts.google.com.
 	IdentityIssuer string
+	// TRUSTED_IDENTITIES: issuer=identity pairs, comma-separated, whose records
+	// count like the own: such as
+	// https://accounts.google.com=tlogistry@project.iam.gserviceaccount.com. An
+	// issuer is a URL without an equals sign, an identity an e-mail address or a
+	// URI without a comma, each as the certificate has it. The own identity may
+	// be among them, so that instances can share one list. Only with TLOG=rekor.
+	// Default: none.
+	Trusted []record.Identity
 	// TLOG_DIR: the embedded log's directory. Default: tlogistry under the
 	// user's data directory (XDG_DATA_HOME, else .local/share in HOME).
 	LogDir string
@@ -67,10 +76,45 @@ type Config struct {
 	// UPSTREAM_TIMEOUT: limit of a manifest exchange; for streamed blobs, of a
 	// stall. Above zero. Default 30s.
 	UpstreamTimeout time.Duration
+	// DOCKER_CONFIG: directory with a config.json as docker login writes it. Its
+	// credentials are used for the registries that it names, on behalf of
+	// whoever calls. This is the file's path. Default: every pull is anonymous.
+	DockerConfig string
+	// GOOGLE_REGISTRY_AUTH: true to use Google's application default credentials
+	// for registries in pkg.dev, on behalf of whoever calls. Default false.
+	GoogleRegistryAuth bool
+	// REQUESTS_PER_MINUTE: how many requests below /v2/ and /tag/ are answered to one
+	// client address, as many at once, up to 1000000. Default 0: no limit, as
+	// all the engineers and nodes of a company may share one address.
+	RequestsPerMinute int
+	// NEW_RECORDS_PER_MINUTE: how many records this process writes, as many at
+	// once, up to 1000000; 0 for no limit. Pulls of recorded tags are not
+	// limited by it. Default 60 with TLOG=rekor, where strangers could fill a
+	// log that is everybody's; 0 with TLOG=local.
+	NewRecordsPerMinute int
+	// TRUSTED_HOPS: how many proxies in front of this process add an address to
+	// X-Forwarded-For, up to 16: a client's address is what the first of them
+	// added. Default 1 where K_SERVICE is set, as on Cloud Run; else 0, the
+	// connection's other end.
+	TrustedHops int
+
+	// LOG_FORMAT: how log lines are written, json or text. Default text where
+	// standard error is a terminal, else json.
+	LogFormat string
+	// GOOGLE_CLOUD_PROJECT: ID of the project that the traces in log lines are
+	// named by. Default: they are named by their IDs alone, as Cloud Logging
+	// prefers.
+	Project string
+
 	// ALLOW: patterns of repositories that may be pulled, comma-separated, in
 	// the names that users type, such as docker.io/library/* or ghcr.io/acme/**.
 	// Default: every repository.
 	Allow []ociref.Pattern
+	// MUTABLE_TAGS: patterns of references that are passed through, neither
+	// recorded nor looked up, comma-separated, in the names that users type, such
+	// as docker.io/library/*:latest or ghcr.io/acme/**:nightly-*. Default: none,
+	// which is the recommendation.
+	Mutable []ociref.TagPattern
 }
 
 // Load reads the configuration through getenv, which is os.Getenv outside tests.
@@ -93,8 +137,18 @@ func Load(getenv func(string) string) (Config, error) {
 		IdentityIssuer:  r.text("IDENTITY_ISSUER", "https://accounts.google.com"),
 		Upstreams:       r.upstreams(),
 		UpstreamTimeout: r.duration("UPSTREAM_TIMEOUT", 30*time.Second, 1),
+		DockerConfig:    r.dockerConfig(),
 		Allow:           r.allow(),
+		Mutable:         r.mutable(),
+
+		GoogleRegistryAuth: r.flag("GOOGLE_REGISTRY_AUTH"),
+		RequestsPerMinute:  r.count("REQUESTS_PER_MINUTE", 0, maxPerMinute),
+		TrustedHops:        r.hops(),
+		LogFormat:          r.logFormat(),
+		Project:            r.project(),
 	}
+	c.NewRecordsPerMinute = r.newRecords(c.Log)
+	c.Trusted = r.trusted(c.Log)
 	if r.text("TUF_URL", "") != "" {
 		if u := r.url("TUF_URL", ""); u != nil {
 			c.TUFURL = u.String()

@@ -1,7 +1,10 @@
 package config_test
 
 import (
+	"fmt"
 	"net/url"
+	"os"
+	"path/filepath"
 	"reflect"
 	"testing"
 	"time"
@@ -92,6 +95,12 @@ func TestValues(t *testing.T) {
 		{"IDENTITY_ISSUER", "https://issuer.example", func(c config.Config) any { return c.IdentityIssuer }, "https://issuer.example"},
 		{"TLOG_DIR", "/var/log of tags", func(c config.Config) any { return c.LogDir }, "/var/log of tags"},
 		{"XDG_DATA_HOME", "/data", func(c config.Config) any { return c.LogDir }, "/data/tlogistry"},
+		{"GOOGLE_REGISTRY_AUTH", "true", func(c config.Config) any { return c.GoogleRegistryAuth }, true},
+		{"GOOGLE_REGISTRY_AUTH", "false", func(c config.Config) any { return c.GoogleRegistryAuth }, false},
+		{"REQUESTS_PER_MINUTE", "600", func(c config.Config) any { return c.RequestsPerMinute }, 600},
+		{"REQUESTS_PER_MINUTE", "0", func(c config.Config) any { return c.RequestsPerMinute }, 0},
+		{"NEW_RECORDS_PER_MINUTE", "1000000", func(c config.Config) any { return c.NewRecordsPerMinute }, 1000000},
+		{"TRUSTED_HOPS", "2", func(c config.Config) any { return c.TrustedHops }, 2},
 		{"UPSTREAM_TIMEOUT", "1m", func(c config.Config) any { return c.UpstreamTimeout }, time.Minute},
 	}
 	for _, test := range tests {
@@ -147,6 +156,32 @@ func TestWhichHost(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			if got := load(t, test.env...).Host; got != test.want {
 				t.Errorf("got %q, want %q", got, test.want)
+			}
+		})
+	}
+}
+
+// Defaults that depend on where it runs.
+func TestLimits(t *testing.T) {
+	for _, test := range []struct {
+		name          string
+		env           []string
+		records, hops int
+	}{
+		{"own log", nil, 0, 0},
+		{"own log, limited", []string{"NEW_RECORDS_PER_MINUTE", "5"}, 5, 0},
+		{"Cloud Run", []string{"K_SERVICE", "tlogistry"}, 60, 1},
+		{"Cloud Run behind a balancer", []string{"K_SERVICE", "tlogistry", "TRUSTED_HOPS", "2"}, 60, 2},
+		{"Cloud Run, nobody trusted", []string{"K_SERVICE", "tlogistry", "TRUSTED_HOPS", "0"}, 60, 0},
+		{"own log on Cloud Run", []string{"K_SERVICE", "tlogistry", "TLOG", "local"}, 0, 1},
+		{"a Rekor", []string{"REKOR_URL", "http://localhost:3000"}, 60, 0},
+		{"a Rekor, not limited", []string{"REKOR_URL", "http://localhost:3000", "NEW_RECORDS_PER_MINUTE", "0"}, 0, 0},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c := load(t, test.env...)
+			if c.NewRecordsPerMinute != test.records || c.TrustedHops != test.hops || c.RequestsPerMinute != 0 {
+				t.Errorf("got %d new records, %d hops, %d requests; want %d, %d and 0",
+					c.NewRecordsPerMinute, c.TrustedHops, c.RequestsPerMinute, test.records, test.hops)
 			}
 		})
 	}
@@ -209,6 +244,33 @@ func TestUpstreams(t *testing.T) {
 	}
 	if got := load(t, "UPSTREAMS", " , ").Upstreams; len(got) != 0 {
 		t.Errorf("of nothing came %v", got)
+	}
+}
+
+func TestDockerConfig(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "config.json")
+	bad := fmt.Sprintf("DOCKER_CONFIG=%q: want a directory with a config.json that can be read", dir)
+	if _, err := config.Load(env("DOCKER_CONFIG", dir)); err == nil || err.Error() != bad {
+		t.Errorf("without a file: %v", err)
+	}
+	if err := os.Mkdir(path, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := config.Load(env("DOCKER_CONFIG", dir)); err == nil || err.Error() != bad {
+		t.Errorf("with a directory in its place: %v", err)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := load(t, "DOCKER_CONFIG", dir).DockerConfig; got != path {
+		t.Errorf("got %q, want %q", got, path)
+	}
+	if _, err := config.Load(env("DOCKER_CONFIG", path)); err == nil {
+		t.Error("the file itself is taken for the directory")
 	}
 }
 

@@ -57,3 +57,41 @@ func FuzzLoad(f *testing.F) {
 		}
 	})
 }
+
+// Every variable with every value: an error is one line that names the
+// variable first, and what is taken is within its bounds. Paths are left out:
+// their files would be opened.
+func FuzzVariables(f *testing.F) {
+	names := []string{
+		"PORT", "HOST", "LOCAL_ONLY", "TLOG", "REKOR_URL", "FULCIO_URL", "TUF_URL", "REKOR_TIMEOUT", "FULCIO_TIMEOUT", "REKOR_SETTLE", "AUDIENCE",
+		"IDENTITY", "IDENTITY_ISSUER", "UPSTREAM_TIMEOUT", "GOOGLE_REGISTRY_AUTH", "REQUESTS_PER_MINUTE", "NEW_RECORDS_PER_MINUTE", "TRUSTED_HOPS", "LOG_FORMAT", "GOOGLE_CLOUD_PROJECT",
+	}
+	for i := range names {
+		for _, v := range []string{"", "1", "0", "-1", "true", "local", "::1", "10s", "http://a", "https://[::1%25a]:1/b?c#d", "1e9", "0x10", " ", "\n", "99999999999999999999h"} {
+			f.Add(uint8(i), v)
+		}
+	}
+	f.Fuzz(func(t *testing.T, i uint8, value string) {
+		name := names[int(i)%len(names)]
+		c, err := config.Load(env(name, value, "TUF_ROOT", "config.go"))
+		if err != nil {
+			if line := err.Error(); strings.ContainsAny(line, "\r\n") || !strings.HasPrefix(line, name+"=") {
+				t.Errorf("%s=%q: %s", name, value, line)
+			}
+			return
+		}
+		if c.RekorTimeout <= 0 || c.FulcioTimeout <= 0 || c.UpstreamTimeout <= 0 || c.RekorSettle < 0 ||
+			c.RequestsPerMinute < 0 || c.RequestsPerMinute > 1000000 || c.NewRecordsPerMinute < 0 || c.NewRecordsPerMinute > 1000000 ||
+			c.TrustedHops < 0 || c.TrustedHops > 16 {
+			t.Errorf("%s=%q: %+v", name, value, c)
+		}
+		for _, s := range []string{c.Port, c.Host, c.RekorURL.String(), c.FulcioURL.String(), c.TUFURL, c.Audience, c.Identity, c.IdentityIssuer} {
+			if strings.ContainsAny(s, " \r\n\t\x00") {
+				t.Errorf("%s=%q: %q", name, value, s)
+			}
+		}
+		if again, err := config.Load(env("REKOR_URL", c.RekorURL.String(), "PORT", c.Port)); err != nil || again.RekorURL.String() != c.RekorURL.String() {
+			t.Errorf("%s=%q: what was read, %s, is read as %v, %v", name, value, c.RekorURL, again.RekorURL, err)
+		}
+	})
+}

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -45,14 +46,41 @@ func (r *reader) port(name, or string) string {
 	return v
 }
 
+func (r *reader) flag(name string) bool {
+	v := r.getenv(name)
+	switch v {
+	case "", "true", "false":
+	default:
+		r.bad(name, v, "true or false")
+	}
+	return v == "true"
+}
+
+func (r *reader) logFormat() string {
+	v := r.getenv("LOG_FORMAT")
+	switch v {
+	case "", "json", "text":
+	default:
+		r.bad("LOG_FORMAT", v, "json or text")
+	}
+	return v
+}
+
+// projectID is also what names projects of a domain, such as example.com:name.
+var projectID = regexp.MustCompile(`^[a-z0-9.:-]{1,100}$`)
+
+func (r *reader) project() string {
+	v := r.getenv("GOOGLE_CLOUD_PROJECT")
+	if v != "" && !projectID.MatchString(v) {
+		r.bad("GOOGLE_CLOUD_PROJECT", v, "the ID of a Google Cloud project")
+	}
+	return v
+}
+
 func (r *reader) host() string {
 	const loopback = "127.0.0.1"
-	switch v := r.getenv("LOCAL_ONLY"); v {
-	case "true":
+	if r.flag("LOCAL_ONLY") {
 		return loopback
-	case "", "false":
-	default:
-		r.bad("LOCAL_ONLY", v, "true or false")
 	}
 	or := loopback
 	if r.getenv("K_SERVICE") != "" {
@@ -141,17 +169,45 @@ func (r *reader) file(name string) string {
 	if v == "" {
 		return ""
 	}
-	if st, err := os.Stat(v); err == nil && !st.Mode().IsRegular() {
-		r.bad(name, v, "the path of a regular file") // not opened: that waits on a named pipe
-		return v
-	}
-	f, err := os.Open(v)
-	if err != nil {
+	switch readable(v) {
+	case errNotRegular:
+		r.bad(name, v, "the path of a regular file")
+	case errNotReadable:
 		r.bad(name, v, "the path of a file that can be read")
-		return v
 	}
-	f.Close()
 	return v
+}
+
+// dockerConfig returns the path of the config.json in DOCKER_CONFIG.
+func (r *reader) dockerConfig() string {
+	const name = "DOCKER_CONFIG"
+	v := r.getenv(name)
+	if v == "" {
+		return ""
+	}
+	path := filepath.Join(v, "config.json")
+	if readable(path) != nil {
+		r.bad(name, v, "a directory with a config.json that can be read")
+	}
+	return path
+}
+
+var (
+	errNotRegular  = errors.New("not a regular file")
+	errNotReadable = errors.New("cannot be read")
+)
+
+// readable returns why a file cannot be read. Only a regular one is opened:
+// opening a named pipe waits.
+func readable(path string) error {
+	if st, err := os.Stat(path); err == nil && !st.Mode().IsRegular() {
+		return errNotRegular
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return errNotReadable
+	}
+	return f.Close()
 }
 
 func (r *reader) upstreams() map[string]*url.URL {

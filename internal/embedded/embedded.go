@@ -11,7 +11,10 @@ import (
 	"time"
 
 	"github.com/tlogistry/tlogistry/internal/config"
+	"github.com/tlogistry/tlogistry/internal/limit"
 	"github.com/tlogistry/tlogistry/internal/page"
+	"github.com/tlogistry/tlogistry/internal/ready"
+	"github.com/tlogistry/tlogistry/internal/record"
 	"github.com/tlogistry/tlogistry/internal/service"
 	"github.com/tlogistry/tlogistry/internal/tilelog"
 )
@@ -22,16 +25,26 @@ const closeLimit = 10 * time.Second
 // Open opens the log in c's directory, which ctx bounds. The log's own files
 // are served under /tlog/, for those who check it.
 func Open(ctx context.Context, c config.Config, logger *slog.Logger) (service.Backend, error) {
-	log, err := tilelog.Open(ctx, tilelog.Config{Dir: c.LogDir, WitnessPolicy: c.WitnessPolicy, Logger: logger})
+	log, err := tilelog.Open(ctx, tilelog.Config{
+		Dir:           c.LogDir,
+		WitnessPolicy: c.WitnessPolicy,
+		Admit:         limit.NewRecords(c.NewRecordsPerMinute).Take,
+		Logger:        logger,
+	})
 	if err != nil {
 		return service.Backend{}, fmt.Errorf("TLOG_DIR: %w", err)
 	}
-	mux := http.NewServeMux()
-	mux.Handle("/tlog/", http.StripPrefix("/tlog", log.Handler()))
-	mux.Handle("/", page.New(page.Config{Log: "/tlog/", Key: log.VerifierKey()}))
 	return service.Backend{
-		Log:  log,
-		Home: mux,
+		Log: log,
+		Pages: page.Config{
+			Log:     log,
+			Address: "/tlog/",
+			Key:     log.VerifierKey(),
+			Entry:   entry,
+		},
+		Files: http.StripPrefix("/tlog", log.Handler()),
+		// Nobody need be asked who the log's own records are by.
+		Ready: []ready.Part{{Name: "log", Check: log.Ready}},
 		Close: func() {
 			ctx, cancel := context.WithTimeout(context.Background(), closeLimit)
 			defer cancel()
@@ -40,4 +53,13 @@ func Open(ctx context.Context, c config.Config, logger *slog.Logger) (service.Ba
 			}
 		},
 	}, nil
+}
+
+// entry returns the path of the bundle with a sighting's entry. Without a proof
+// the size of the tree is not known, and neither is the path.
+func entry(s record.Sighting, p record.Proof) string {
+	if p.Size == 0 {
+		return ""
+	}
+	return "/tlog" + tilelog.EntryPath(s.Index, p.Size)
 }

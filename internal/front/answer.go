@@ -1,7 +1,6 @@
 package front
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -19,7 +18,7 @@ type answer struct {
 }
 
 // write writes the answer. Its error is for the log: the status is already out.
-func (a *answer) write(w http.ResponseWriter, method string, stall time.Duration) error {
+func (a *answer) write(w http.ResponseWriter, method string) error {
 	if a.stream != nil {
 		defer a.stream.Close()
 	}
@@ -36,26 +35,23 @@ func (a *answer) write(w http.ResponseWriter, method string, stall time.Duration
 		return nil
 	}
 	if a.stream != nil {
-		return copyStream(w, a.stream, stall)
+		return copyStream(w, a.stream)
 	}
 	if _, err := w.Write(a.body); err != nil {
 		return fmt.Errorf("write to the client: %w", err)
 	}
+	// The client need not wait until the log line is written.
+	_ = http.NewResponseController(w).Flush() // an error is of the connection, and the next to use it meets it
 	return nil
 }
 
-// copyStream copies a blob to a client, which may take stall for each piece.
-// A stream that breaks off breaks the connection, so that no client takes the
-// part for the whole.
-func copyStream(w http.ResponseWriter, r io.Reader, stall time.Duration) error {
-	rc := http.NewResponseController(w)
-	buf := make([]byte, 32<<10)
+// copyStream copies a blob to a client. A stream that breaks off breaks the
+// connection, so that no client takes the part for the whole.
+func copyStream(w http.ResponseWriter, r io.Reader) error {
+	buf := make([]byte, pieceSize)
 	for {
 		n, rerr := r.Read(buf)
 		if n > 0 {
-			if err := rc.SetWriteDeadline(time.Now().Add(stall)); err != nil && !errors.Is(err, http.ErrNotSupported) {
-				return fmt.Errorf("set the write deadline: %w", err)
-			}
 			if _, err := w.Write(buf[:n]); err != nil {
 				return fmt.Errorf("write to the client: %w", err)
 			}
@@ -64,38 +60,19 @@ func copyStream(w http.ResponseWriter, r io.Reader, stall time.Duration) error {
 			return nil
 		}
 		if rerr != nil {
-			// The past deadline keeps net/http from ending a chunked body in order.
-			_ = rc.SetWriteDeadline(time.Unix(1, 0))
+			// A client that has seen nothing of an answer asks again, for ever.
+			_ = http.NewResponseController(w).Flush()
+			breakOff(w)
 			return fmt.Errorf("read the blob: %w", rerr)
 		}
 	}
 }
 
-// A countingWriter remembers what was answered, for the log line.
-type countingWriter struct {
-	http.ResponseWriter
-	status int
-	size   int64
+// breakOff ends the connection when the handler returns: with the deadline past,
+// net/http cannot end a chunked body in order.
+func breakOff(w http.ResponseWriter) {
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Unix(1, 0)) // recorders in tests have none
 }
-
-func (w *countingWriter) WriteHeader(status int) {
-	if w.status == 0 {
-		w.status = status
-	}
-	w.ResponseWriter.WriteHeader(status)
-}
-
-func (w *countingWriter) Write(b []byte) (int, error) {
-	if w.status == 0 {
-		w.status = http.StatusOK
-	}
-	n, err := w.ResponseWriter.Write(b)
-	w.size += int64(n)
-	return n, err
-}
-
-// Unwrap gives http.ResponseController the deadlines of the connection.
-func (w *countingWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // clone returns a copy of an upstream's header that can be added to.
 func clone(h http.Header) http.Header {

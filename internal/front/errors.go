@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/tlogistry/tlogistry/internal/limit"
 	"github.com/tlogistry/tlogistry/internal/ociref"
 	"github.com/tlogistry/tlogistry/internal/record"
 	"github.com/tlogistry/tlogistry/internal/upstream"
@@ -15,7 +16,9 @@ import (
 
 var (
 	errMethod = errors.New("this registry is read-only: only GET and HEAD are answered")
-	errSelf   = errors.New("the name leads back to this service: leave its host name out of the path")
+	errSelf   = errors.New("the name leads back to this service: leave its host name out of the path and of ns")
+	errLoop   = errors.New("the registry leads back to this service")
+	errRoom   = errors.New("too many large answers are being read from this instance; try again later")
 )
 
 // retryAfter is told to clients when the log cannot be asked, in seconds.
@@ -68,6 +71,8 @@ type movedDetail struct {
 	LogIndex       int64  `json:"logIndex"`
 	IntegratedTime string `json:"integratedTime"`
 	UUID           string `json:"uuid"`
+	Identity       string `json:"identity,omitempty"` // who recorded it, if the log has identities
+	Issuer         string `json:"issuer,omitempty"`
 }
 
 // refuse maps every error to the answer that the client gets. It is the only
@@ -77,9 +82,14 @@ func refuse(err error) *answer {
 		moved  *movedError
 		broken *logError
 		denied *notAllowedError
+		much   *limit.Error
 		up     *upstream.Error
 	)
 	switch {
+	case errors.As(err, &much): // before the logError around it
+		a := errorAnswer(http.StatusTooManyRequests, "TOOMANYREQUESTS", much.Error(), nil)
+		a.header.Set("Retry-After", much.RetryAfter())
+		return a
 	case errors.As(err, &moved):
 		a := errorAnswer(http.StatusForbidden, "DENIED", err.Error(), movedDetail{
 			Reference:      moved.req.String(),
@@ -88,6 +98,8 @@ func refuse(err error) *answer {
 			LogIndex:       moved.recorded.Index,
 			IntegratedTime: moved.recorded.Time.UTC().Format(time.RFC3339),
 			UUID:           moved.recorded.UUID,
+			Identity:       moved.recorded.By.Subject,
+			Issuer:         moved.recorded.By.Issuer,
 		})
 		maps.Copy(a.header, tlogHeader(moved.recorded))
 		return a
@@ -103,13 +115,17 @@ func refuse(err error) *answer {
 			a.header.Set("Retry-After", up.RetryAfter)
 		}
 		return a
+	case errors.Is(err, errRoom):
+		a := errorAnswer(http.StatusServiceUnavailable, "UNAVAILABLE", err.Error(), nil)
+		a.header.Set("Retry-After", retryAfter)
+		return a
 	case errors.As(err, &denied):
 		return errorAnswer(http.StatusForbidden, "DENIED", err.Error(), nil)
 	case errors.Is(err, errMethod):
 		a := errorAnswer(http.StatusMethodNotAllowed, "UNSUPPORTED", err.Error(), nil)
 		a.header.Set("Allow", "GET, HEAD")
 		return a
-	case errors.Is(err, errSelf), errors.Is(err, ociref.ErrName):
+	case errors.Is(err, errSelf), errors.Is(err, errLoop), errors.Is(err, ociref.ErrName):
 		return errorAnswer(http.StatusBadRequest, "NAME_INVALID", err.Error(), nil)
 	case errors.Is(err, ociref.ErrTag):
 		return errorAnswer(http.StatusBadRequest, "TAG_INVALID", err.Error(), nil)
@@ -137,7 +153,8 @@ func jsonHeader() http.Header {
 
 // Unavailable answers a request that there is no handler for, with 503.
 func Unavailable(w http.ResponseWriter, r *http.Request, why string) {
+	defer withoutBody(w, r)()
 	a := errorAnswer(http.StatusServiceUnavailable, "UNAVAILABLE", why, nil)
 	a.header.Set("Retry-After", retryAfter)
-	_ = a.write(w, r.Method, 0) // the client went away; there is nobody to tell
+	_ = a.write(w, r.Method) // the client went away; there is nobody to tell
 }

@@ -277,7 +277,7 @@ func TestClientGoesAway(t *testing.T) {
 		t.Fatal("answered")
 	}
 	line := s.lines.wait(t, 1)[0]
-	for _, part := range []string{`"severity":"WARNING"`, `"status":499`, `context canceled`} {
+	for _, part := range []string{`"severity":"WARNING"`, `"status":499`, `"verdict":"gone"`, `context canceled`} {
 		if !strings.Contains(line, part) {
 			t.Errorf("the line lacks %s:\n%s", part, line)
 		}

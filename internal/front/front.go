@@ -7,13 +7,20 @@ package front
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
+	"runtime/debug"
 	"strings"
 	"time"
 
+	"golang.org/x/sync/semaphore"
+
+	"github.com/tlogistry/tlogistry/internal/limit"
 	"github.com/tlogistry/tlogistry/internal/ociref"
+	"github.com/tlogistry/tlogistry/internal/ready"
 	"github.com/tlogistry/tlogistry/internal/record"
+	"github.com/tlogistry/tlogistry/internal/telemetry"
 	"github.com/tlogistry/tlogistry/internal/upstream"
 )
 
@@ -40,7 +47,9 @@ type Log interface {
 	// verified and a look-up can no longer miss an earlier record of ref.
 	// The record that decides may be another one: ask Lookup again.
 	// If the log is known to have a record of ref, nothing is written and the
-	// error is record.ErrRecorded.
+	// error is record.ErrRecorded. If it may not write one now, the error is a
+	// *limit.Error. Only what is about to be written counts for that, and what
+	// several callers write together counts once: a log knows, its caller does not.
 	Add(ctx context.Context, ref, digest string) (record.Sighting, error)
 }
 
@@ -48,15 +57,23 @@ type Log interface {
 type Options struct {
 	Log      Log
 	Upstream *upstream.Client
-	Allow    []ociref.Pattern // repositories that may be pulled; nil: every one
-	Home     http.Handler     // answers every path outside /v2/
-	Logger   *slog.Logger     // gets one line per request
-	Stall    time.Duration    // longest wait for a client that does not read on; zero: 30 s
+	Allow    []ociref.Pattern    // repositories that may be pulled; nil: every one
+	Mutable  []ociref.TagPattern // tags that are passed through unrecorded; nil: none
+	Clients  *limit.Clients      // requests below /v2/ that one client may make; nil: any
+	Home     http.Handler        // answers every path outside /v2/
+	Ready    *ready.Checker      // for the answers about health; nil: always ready
+	Logger   *slog.Logger        // gets one line per request
+
+	// Telemetry measures requests. Nil: nothing does.
+	Telemetry *telemetry.Instruments
+
+	Stall time.Duration // longest wait for a client that does not read on; zero: 30 s
 }
 
 // A Handler answers pulls. It is safe for concurrent use.
 type Handler struct {
-	o Options
+	o    Options
+	room *semaphore.Weighted // for the bytes of large answers
 }
 
 // New returns a handler made of the given parts.
@@ -64,17 +81,26 @@ func New(o Options) *Handler {
 	if o.Stall == 0 {
 		o.Stall = 30 * time.Second
 	}
-	return &Handler{o: o}
+	return &Handler{o: o, room: semaphore.NewWeighted(largeRoom)}
 }
 
 // ServeHTTP answers one request and logs one line about it.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	t := &trace{start: time.Now()}
-	cw := &countingWriter{ResponseWriter: w}
-	defer func() { h.logRequest(r, t, cw) }()
+	t := h.begin(r)
+	cw := &clientWriter{ResponseWriter: w, stall: h.o.Stall}
+	defer withoutBody(cw, r)()
+	defer func() { h.done(r, t, cw) }()
+	defer func() {
+		if p := recover(); p != nil {
+			h.crashed(p, r, t, cw)
+		}
+	}()
 	a, err := h.process(r, t)
+	if t.ns != "" {
+		cw.Header().Set("OCI-Namespace", t.ns)
+	}
 	if a == nil && err == nil {
-		h.o.Home.ServeHTTP(cw, r)
+		h.o.Home.ServeHTTP(cw, r.WithContext(t.calls.In(r.Context())))
 		return
 	}
 	if err != nil {
@@ -82,40 +108,89 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		t.gone = errors.Is(err, context.Canceled) && r.Context().Err() != nil
 		a = refuse(err)
 	}
-	if err := a.write(cw, r.Method, h.o.Stall); err != nil {
+	t.became = t.verdict()
+	if err := h.give(a, cw, r.Method); err != nil {
 		t.err = errors.Join(t.err, err)
 	}
+}
+
+// begin begins to gather what is to be said of a request.
+func (h *Handler) begin(r *http.Request) *trace {
+	t := &trace{start: time.Now(), kind: kindBad}
+	if h.o.Telemetry != nil {
+		t.measured = h.o.Telemetry.Begin(r.Context(), telemetry.ParseParent(r.Header), t.start)
+		t.calls.Observer = t.measured
+	}
+	return t
+}
+
+// crashed answers a request whose handling panicked, as far as nothing has been
+// answered, and tells the log where. Other requests go on.
+func (h *Handler) crashed(p any, r *http.Request, t *trace, w *clientWriter) {
+	t.err = fmt.Errorf("panic: %v", p)
+	t.became = t.verdict()
+	if h.o.Logger != nil {
+		h.o.Logger.ErrorContext(r.Context(), "panic", "error", fmt.Sprint(p), "stack", string(debug.Stack()))
+	}
+	if w.status != 0 {
+		breakOff(w)
+		return
+	}
+	_ = refuse(t.err).write(w, r.Method) // the client went away; there is nobody to tell
 }
 
 // process decides what to answer. Neither an answer nor an error means the
 // home page.
 func (h *Handler) process(r *http.Request, t *trace) (*answer, error) {
 	if r.URL.Path != "/v2" && !strings.HasPrefix(r.URL.Path, "/v2/") {
-		return nil, nil
+		return h.outside(r, t)
+	}
+	if err := h.o.Clients.Take(r); err != nil {
+		return nil, err
 	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		return nil, errMethod
 	}
-	req, err := ociref.Parse(r.URL.EscapedPath())
+	if upstream.Looped(r.Header) {
+		return nil, errLoop
+	}
+	ns, query, err := ociref.CutNamespace(r.URL.RawQuery)
 	if err != nil {
 		return nil, err
 	}
-	t.req = req
+	t.ns = ns
+	req, err := ociref.ParseMirrored(ns, r.URL.EscapedPath())
+	if err != nil {
+		return nil, err
+	}
+	t.req, t.kind = req, req.Kind.String()
+	t.pull = req.Kind == ociref.Manifest && req.Tag != "" && !req.Derived()
 	if req.Kind == ociref.Ping {
 		return &answer{status: http.StatusOK, header: jsonHeader(), body: []byte("{}")}, nil
 	}
 	if err := h.permit(req, r.Host); err != nil {
 		return nil, err
 	}
+	ctx := t.calls.In(r.Context())
 	switch {
 	case req.Kind == ociref.Blob:
-		return h.blob(r, req)
+		return h.blob(ctx, r, req)
 	case req.Kind == ociref.Manifest && req.Tag == "":
-		return h.byDigest(r.Context(), req)
-	case req.Kind == ociref.Manifest && !req.Derived():
-		return h.byTag(r.Context(), req, t)
+		return h.byDigest(ctx, req)
+	case t.pull:
+		return h.byTag(ctx, req, t)
 	}
-	return h.pass(r, req)
+	return h.pass(ctx, r, req, ns, query)
+}
+
+// outside answers what is not below /v2/, as far as it is not the home page's.
+func (h *Handler) outside(r *http.Request, t *trace) (*answer, error) {
+	a, err := h.health(r)
+	t.kind = kindHealth
+	if a == nil && err == nil {
+		t.kind = kindPage
+	}
+	return a, err
 }
 
 // permit refuses a repository that is not to be pulled through this service.

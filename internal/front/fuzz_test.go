@@ -25,6 +25,7 @@ func FuzzServe(f *testing.F) {
 		"/v2/registry.test/app/tags/list?n=1", "/v2/registry.test/app/referrers/sha256:" + hex + "?artifactType=x",
 		"/v2/registry.test/app%2Fx/manifests/1", "/v2//manifests/1", "/v2/a/manifests/b/manifests/c", "/v2/quay.io/a/b/manifests/1",
 		"/v2/registry.test/manifests/manifests/manifests", "*", "http://x/v2/", "/v2/docker.io:443/alpine/manifests/1",
+		"/v2/alpine/manifests/1?ns=docker.io", "/v2/app/manifests/1?ns=registry.test", "/v2/app/manifests/1?ns=quay.io&ns", "/v2/app/tags/list?n=1&ns=registry.test",
 	} {
 		f.Add("GET", path, "localhost:8080", "")
 		f.Add("HEAD", path, "registry.test", "bytes=0-1")

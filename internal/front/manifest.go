@@ -27,6 +27,9 @@ func (h *Handler) byDigest(ctx context.Context, req ociref.Request) (*answer, er
 // byTag answers a manifest request by tag: served as recorded, or recorded and
 // then served, or refused.
 func (h *Handler) byTag(ctx context.Context, req ociref.Request, t *trace) (*answer, error) {
+	if t.exempt = h.exempt(req); t.exempt {
+		return h.byExemptTag(ctx, req, t)
+	}
 	m, sightings, err := h.fetch(ctx, req)
 	if err != nil {
 		return nil, err
@@ -51,6 +54,24 @@ func (h *Handler) byTag(ctx context.Context, req ociref.Request, t *trace) (*ans
 	if first {
 		a.header.Set("Tlog-First-Seen", "true")
 	}
+	return a, nil
+}
+
+// exempt reports whether the operator lets a tag move.
+func (h *Handler) exempt(req ociref.Request) bool {
+	return slices.ContainsFunc(h.o.Mutable, func(p ociref.TagPattern) bool { return p.Match(req) })
+}
+
+// byExemptTag answers with what the registry serves now. The log is asked
+// nothing: what it may say of the tag does not count.
+func (h *Handler) byExemptTag(ctx context.Context, req ociref.Request, t *trace) (*answer, error) {
+	m, err := h.o.Upstream.Manifest(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	t.digest = m.Digest
+	a := manifestAnswer(m)
+	a.header.Set("Tlog-Exempt", "true")
 	return a, nil
 }
 

@@ -54,7 +54,7 @@ func TestWriteClosesStream(t *testing.T) {
 		for _, r := range []io.Reader{strings.NewReader("whole"), iotest.ErrReader(errors.New("broken"))} {
 			c := &closer{Reader: r}
 			a := &answer{status: 200, stream: c}
-			err := a.write(httptest.NewRecorder(), method, time.Second)
+			err := a.write(httptest.NewRecorder(), method)
 			if c.closed != 1 {
 				t.Errorf("%s: closed %d times, error %v", method, c.closed, err)
 			}

@@ -135,7 +135,7 @@ func TestAllow(t *testing.T) {
 
 func TestOwnName(t *testing.T) {
 	s := newSite(t, setup{})
-	self := wantError(http.StatusBadRequest, "NAME_INVALID", "the name leads back to this service: leave its host name out of the path", "")
+	self := wantError(http.StatusBadRequest, "NAME_INVALID", "the name leads back to this service: leave its host name out of the path and of ns", "")
 	digest := digestOf("")
 	for _, tt := range [][2]string{
 		{"registry.test", "registry.test/app"},

@@ -206,7 +206,7 @@ func TestTransportErrors(t *testing.T) {
 	broken := errors.New("broken")
 	inner := roundTrip(func(*http.Request) (*http.Response, error) { return nil, broken })
 	for name, transport := range map[string]http.RoundTripper{
-		"bounded": boundedTransport{inner},
+		"bounded": boundedTransport{inner: inner},
 		"fulcio":  &fulcioTransport{ctx: t.Context(), inner: inner},
 	} {
 		resp, err := transport.RoundTrip(httptest.NewRequest("POST", "http://fulcio.example/", nil))

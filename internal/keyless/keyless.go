@@ -31,6 +31,9 @@ const (
 	// preparePause is the time after a failed renewal in which none is begun
 	// that nobody waits for.
 	preparePause = 10 * time.Second
+	// silence is how long a connection may be silent before it is asked whether
+	// it is dead, and then before it is given up. Over HTTP/2 it is the only one.
+	silence = 5 * time.Second
 )
 
 // Tokens is what a signer needs of the place it runs in: Google's metadata
@@ -92,6 +95,7 @@ func New(c Config) *Signer {
 	if c.Transport == nil {
 		t := http.DefaultTransport.(*http.Transport).Clone()
 		t.MaxResponseHeaderBytes = 64 << 10
+		t.HTTP2 = &http.HTTP2Config{SendPingTimeout: silence, PingTimeout: silence}
 		c.Transport = t
 	}
 	return &Signer{

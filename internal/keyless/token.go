@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"cloud.google.com/go/compute/metadata"
+
+	"github.com/tlogistry/tlogistry/internal/tally"
 )
 
 // maxAnswer bounds what is read of an answer of the metadata server or Fulcio,
@@ -40,6 +42,16 @@ func (s *Signer) identityToken(ctx context.Context) (string, error) {
 	s.token = heldToken{text: text, ends: asked.Add(left)}
 	s.mu.Unlock()
 	return text, nil
+}
+
+// Ready returns why the identity is not known, or no token for it can be had.
+// It asks the metadata server for what is not held, and nobody else.
+func (s *Signer) Ready(ctx context.Context) error {
+	if _, err := s.Subject(ctx); err != nil {
+		return err
+	}
+	_, err := s.identityToken(ctx)
+	return err
 }
 
 func (s *Signer) dropToken() {
@@ -76,7 +88,7 @@ func lifeLeft(token string, now time.Time) (time.Duration, error) {
 func Metadata() Tokens {
 	t := &http.Transport{MaxResponseHeaderBytes: 64 << 10, MaxIdleConns: 2, IdleConnTimeout: time.Minute}
 	return metadataTokens{metadata.NewWithOptions(&metadata.Options{
-		Client: &http.Client{Transport: boundedTransport{t}},
+		Client: &http.Client{Transport: boundedTransport{t, tally.Metadata}},
 	})}
 }
 
@@ -101,10 +113,13 @@ func (m metadataTokens) Token(ctx context.Context, audience string) (string, err
 }
 
 // A boundedTransport cuts off bodies of more than maxAnswer bytes.
-type boundedTransport struct{ inner http.RoundTripper }
+type boundedTransport struct {
+	inner http.RoundTripper
+	peer  tally.Peer
+}
 
 func (t boundedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
-	resp, err := t.inner.RoundTrip(r)
+	resp, err := tally.RoundTrip(t.inner, r, t.peer)
 	if err != nil {
 		return nil, err
 	}
@@ -123,7 +138,7 @@ type fulcioTransport struct {
 }
 
 func (t *fulcioTransport) RoundTrip(r *http.Request) (*http.Response, error) {
-	resp, err := boundedTransport{t.inner}.RoundTrip(r.WithContext(t.ctx))
+	resp, err := boundedTransport{t.inner, tally.Fulcio}.RoundTrip(r.WithContext(t.ctx))
 	if err != nil {
 		return nil, err
 	}

@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// A Sighting is a record proved to be in the log under our identity.
+// A Sighting is a record proved to be in the log under an identity whose
+// records count.
 type Sighting struct {
 	Ref    string    // fully qualified, such as "index.docker.io/library/alpine:3.16.0"
 	Digest string    // "sha256:" and 64 hex digits; empty where the log no longer has the statement
@@ -16,6 +17,7 @@ type Sighting struct {
 	UUID   string    // log entry ID
 	Index  int64     // log index, the order that decides
 	Time   time.Time // integrated time, claimed by the log, to the second
+	By     Identity  // who signed it; zero where the log itself vouches for what is in it
 }
 
 // ErrForeign says that a log's entry is no record of the reference by the

@@ -60,7 +60,7 @@ var digestRE = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 // An Identity is who signs records, as a Fulcio certificate names it.
 type Identity struct {
 	Issuer  string // OIDC issuer, such as "https://accounts.google.com"
-	Subject string // e-mail address of the service account
+	Subject string // e-mail address of the service account, or a workload's URI
 }
 
 // OwnSubject is the digest under which the identity's own records of the

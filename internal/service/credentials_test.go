@@ -41,7 +41,7 @@ func configured(t *testing.T, pairs ...string) config.Config {
 // what is wrong, and nothing of what is in it.
 func TestBadDockerConfigStopsTheStart(t *testing.T) {
 	dir := dockerDir(t, `{"auths":{"ghcr.io":{"auth":"YW5uOnNlY3JldA=="}},"credsStore":"desktop"}`)
-	_, err := New(t.Context(), configured(t, "DOCKER_CONFIG", dir), slog.New(slog.DiscardHandler), nil)
+	_, err := New(t.Context(), configured(t, "DOCKER_CONFIG", dir), slog.New(slog.DiscardHandler), Options{})
 	want := "DOCKER_CONFIG: " + filepath.Join(dir, "config.json") +
 		": credsStore names a program, and this service runs none: want auths with user and password"
 	if err == nil || err.Error() != want {
@@ -66,7 +66,7 @@ func TestWarningOfCredentials(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var log bytes.Buffer
 			logger := slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug, ReplaceAttr: withoutTime}))
-			s, err := New(t.Context(), configured(t, test.env...), logger, nil)
+			s, err := New(t.Context(), configured(t, test.env...), logger, Options{})
 			if err != nil {
 				t.Fatal(err)
 			}

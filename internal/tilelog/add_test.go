@@ -21,6 +21,7 @@ func add(ctx context.Context, l *tilelog.Log, ref, digest string) (record.Sighti
 // Who made a record is told from who came later.
 func TestAddTellsWhoWrote(t *testing.T) {
 	l := mustOpen(t, tilelog.Config{Dir: t.TempDir()})
+	defer mustClose(t, l)
 	first, err := l.Add(t.Context(), alpine, digest("a"))
 	if err != nil {
 		t.Fatal(err)

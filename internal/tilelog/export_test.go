@@ -21,3 +21,12 @@ func ParseTile(path string) (string, bool) {
 // Counts returns how many references have a record, and how many later records
 // of them there are.
 func (l *Log) Counts() (references int, duplicates int64) { return l.index.counts() }
+
+// Unbundle returns the entries of an entry bundle.
+func Unbundle(data []byte, p uint8, exact bool) ([][]byte, error) { return unbundle(data, p, exact) }
+
+// ParseKey reads a private key and returns the verifier key.
+func ParseKey(s string) (string, error) {
+	k, err := parseKey(s)
+	return k.text, err
+}

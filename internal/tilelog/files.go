@@ -66,6 +66,17 @@ func (d directory) read(name string, limit int64) ([]byte, error) {
 	return readFile(filepath.Join(d.root, filepath.FromSlash(name)), limit)
 }
 
+// writable returns why the driver could not open its files to write. It ends the
+// process where it cannot open the one that it locks, as on a file system that
+// has become read-only.
+func (d directory) writable() error {
+	f, err := os.OpenFile(filepath.Join(d.root, filepath.FromSlash(treeFile)), os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
 // readFile reads a regular file of at most limit bytes.
 func readFile(path string, limit int64) ([]byte, error) {
 	// Not opened if it is something else: that waits on a named pipe.

@@ -53,6 +53,9 @@ type Config struct {
 	// Timeout bounds one Add, and the wait for the first checkpoint in Open.
 	// Zero means 30 s.
 	Timeout time.Duration
+	// Admit is asked before each record is written. Its error is Add's, and
+	// then nothing is written. Nil admits every record.
+	Admit func() error
 	// Logger gets what an operator should know. Nil: nobody does.
 	Logger *slog.Logger
 }
@@ -64,6 +67,7 @@ type Log struct {
 	files  directory
 	lock   *flock.Flock
 	logger *slog.Logger
+	admit  func() error
 
 	appender *tessera.Appender
 	awaiter  *tessera.PublicationAwaiter
@@ -93,6 +97,9 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
+	if cfg.Admit == nil {
+		cfg.Admit = func() error { return nil }
+	}
 	if cfg.Timeout == 0 {
 		cfg.Timeout = defaultTimeout
 	}
@@ -113,6 +120,7 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 		lock:   lock,
 		files:  directory{root: filepath.Join(cfg.Dir, logDir)},
 		logger: cfg.Logger,
+		admit:  cfg.Admit,
 		adds:   flight.NewGroup[record.Sighting](cfg.Timeout),
 		tree:   ranges.NewEmptyRange(0),
 	}
@@ -204,6 +212,9 @@ func (l *Log) verify(ctx context.Context, s *stored) error {
 
 // begin starts the driver and waits until a checkpoint is published.
 func (l *Log) begin(ctx context.Context, cfg Config, witnesses *tessera.WitnessGroup) error {
+	if err := l.files.writable(); err != nil && !errors.Is(err, fs.ErrNotExist) { // a new log has no files yet
+		return err
+	}
 	l.ctx, l.stop = context.WithCancel(context.WithoutCancel(ctx))
 	driver, err := posix.New(l.ctx, posix.Config{
 		Path:       l.files.root,

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"github.com/tlogistry/tlogistry/internal/tilelog"
 )
 
@@ -25,7 +27,7 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv(childDir); dir != "" {
 		os.Exit(child(dir, os.Getenv(childRun)))
 	}
-	os.Exit(m.Run())
+	goleak.VerifyTestMain(m)
 }
 
 // child opens a log and adds records to it, 16 at once, until it is killed. It

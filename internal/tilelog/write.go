@@ -114,7 +114,10 @@ func (l *Log) write(ctx context.Context, ref, digest string) (record.Sighting, e
 	}
 	w, ok := l.pending.get(ref)
 	if !ok {
-		var err error
+		err := l.admit()
+		if err != nil {
+			return record.Sighting{}, err
+		}
 		if w, err = l.hand(ctx, Record{Ref: ref, Digest: digest, Time: time.Now()}); err != nil {
 			return record.Sighting{}, err
 		}
@@ -154,6 +157,9 @@ func (l *Log) hand(ctx context.Context, r Record) (written, error) {
 	if err != nil {
 		return written{}, err
 	}
+	if err := l.files.writable(); err != nil {
+		return written{}, fmt.Errorf("write the entry: %w", err)
+	}
 	type answer struct {
 		w   written
 		err error
@@ -188,21 +194,25 @@ func (l *Log) await(ref string, w written) {
 	}
 }
 
-// prove builds the inclusion proof of an entry from the hash tiles and checks
-// it against a checkpoint.
+// prove proves that an entry is included under a checkpoint.
 func (l *Log) prove(ctx context.Context, cp Checkpoint, w written) error {
+	return l.included(ctx, cp, w.index, rfc6962.DefaultHasher.HashLeaf(w.entry))
+}
+
+// included builds the inclusion proof of a leaf from the hash tiles and checks
+// it against a checkpoint.
+func (l *Log) included(ctx context.Context, cp Checkpoint, index uint64, leaf []byte) error {
 	size := uint64(cp.Size)
 	b, err := client.NewProofBuilder(ctx, size, l.files.ReadTile)
 	if err != nil {
 		return err
 	}
-	p, err := b.InclusionProof(ctx, w.index)
+	p, err := b.InclusionProof(ctx, index)
 	if err != nil {
-		return fmt.Errorf("build the inclusion proof of entry %d: %w", w.index, err)
+		return fmt.Errorf("build the inclusion proof of entry %d: %w", index, err)
 	}
-	leaf := rfc6962.DefaultHasher.HashLeaf(w.entry)
-	if err := proof.VerifyInclusion(rfc6962.DefaultHasher, w.index, size, leaf, p, cp.Root[:]); err != nil {
-		return fmt.Errorf("%w: entry %d is not included in the checkpoint of size %d: %w", ErrDamaged, w.index, size, err)
+	if err := proof.VerifyInclusion(rfc6962.DefaultHasher, index, size, leaf, p, cp.Root[:]); err != nil {
+		return fmt.Errorf("%w: entry %d is not included in the checkpoint of size %d: %w", ErrDamaged, index, size, err)
 	}
 	return nil
 }

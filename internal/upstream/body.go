@@ -6,13 +6,15 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"sync/atomic"
 )
 
 // roomBytes bounds the bytes of all bodies that are being read and checked at
-// the same time, apart from the first 64 KiB of each. Two that do not say how
-// long they are have room. Where they are slow, other long ones wait; the short
-// ones, as nearly all manifests are, do not.
-const roomBytes = 2 * (maxBody + 1)
+// the same time, apart from the first 32 KiB of each: one that does not say how
+// long it is, and others of a mebibyte in all. The process takes a multiple of
+// it, as what was read is garbage for a while. Where one is slow, other long
+// ones wait; the short ones, as nearly all manifests are, do not.
+const roomBytes = maxBody + 1 + 1<<20
 
 // A body is the body of an answer, read whole.
 type body struct {
@@ -23,15 +25,20 @@ type body struct {
 func (body) Close() error { return nil }
 
 // read reads a body to its end or one byte past the limit: 4 MiB if large
-// bodies are wanted and the status is 200, else 64 KiB. A body that says that
-// it is longer than 4 MiB is not read. The room for a long one is held until
-// ctx ends, which is when the exchange does: what was read is checked by then.
+// bodies are wanted and the status is 200, else 64 KiB, which errors, token
+// services and pings do not need. A body that says that it is longer than 4 MiB
+// is not read. The room for a long one is held until ctx ends, which is when the
+// exchange does: what was read is checked by then.
 func (t *trip) read(ctx context.Context, resp *http.Response) ([]byte, error) {
 	wanted := t.large && resp.StatusCode == http.StatusOK
 	if wanted && resp.ContentLength > maxBody {
 		return nil, nil
 	}
-	head, err := io.ReadAll(io.LimitReader(resp.Body, smallBody+1))
+	first := int64(otherBody)
+	if wanted {
+		first = smallBody
+	}
+	head, err := io.ReadAll(io.LimitReader(resp.Body, first+1))
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errBadBody, err)
 	}
@@ -47,16 +54,44 @@ func (t *trip) read(ctx context.Context, resp *http.Response) ([]byte, error) {
 	}
 	release := func() { t.client.room.Release(size) }
 	held := context.AfterFunc(ctx, release)
-	text := bytes.NewBuffer(make([]byte, 0, size+bytes.MinRead))
+	text := bytes.NewBuffer(t.client.spare.take(size))
 	text.Write(head)
-	if _, err := text.ReadFrom(io.LimitReader(resp.Body, size-int64(len(head)))); err != nil {
+	switch _, err := text.ReadFrom(io.LimitReader(resp.Body, size-int64(len(head)))); {
+	case err != nil:
 		if held() { // it may be read again
 			release()
 		}
+		t.client.spare.put(text.Bytes())
 		return nil, fmt.Errorf("%w: %w", errBadBody, err)
-	}
-	if resp.ContentLength < 0 && text.Len() <= maxBody {
-		return bytes.Clone(text.Bytes()), nil // it may be kept, and the rest of the room not
+	case text.Len() > maxBody:
+		resp.ContentLength = int64(text.Len())
+		t.client.spare.put(text.Bytes())
+		return nil, nil
+	case text.Len() < text.Cap()/2:
+		return bytes.Clone(text.Bytes()), nil // it may be kept, and what it did not fill not with it
 	}
 	return text.Bytes(), nil
+}
+
+// A spare is a buffer for the next body of unknown length. Bodies without end
+// would make garbage of 4 MiB each, faster than it is collected.
+type spare struct {
+	buffer atomic.Pointer[[]byte]
+}
+
+// take returns an empty buffer for a body of a size.
+func (s *spare) take(size int64) []byte {
+	if size > maxBody {
+		if b := s.buffer.Swap(nil); b != nil {
+			return (*b)[:0]
+		}
+	}
+	return make([]byte, 0, size+bytes.MinRead)
+}
+
+// put takes back a buffer that nobody else has seen.
+func (s *spare) put(b []byte) {
+	if cap(b) > maxBody {
+		s.buffer.Store(&b)
+	}
 }

@@ -114,6 +114,37 @@ func TestRoomIsGivenBackBetweenTries(t *testing.T) {
 	}
 }
 
+// What was read is nobody else's: not the next body's, nor that of one that was
+// refused.
+func TestLongBodiesDoNotShareBytes(t *testing.T) {
+	w, c := mapped(t, Config{})
+	w.open()
+	long := func(i int) string {
+		return fmt.Sprintf(`{"annotations":{"n":"%d"},`, i) + imageJSON[1:] + strings.Repeat(" ", 3<<20)
+	}
+	w.mux.HandleFunc("/v2/app/manifests/{tag}", func(rw http.ResponseWriter, r *http.Request) {
+		var i int
+		_, _ = fmt.Sscan(r.PathValue("tag"), &i)
+		rw.Header().Set("Content-Type", manifestType)
+		fmt.Fprint(rw, strings.Repeat("x", i%2*(maxBody+1)), long(i)) // every other one is too long
+	})
+	for i := range 5 {
+		m, err := c.Manifest(t.Context(), request(t, fmt.Sprintf("/v2/reg.example/app/manifests/%d", i)))
+		if i%2 == 1 {
+			wantError(t, err, 502, "UNAVAILABLE", "registry reg.example gave a bad answer: longer than 4194304 bytes")
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() {
+			if string(m.Bytes) != long(i) {
+				t.Errorf("%d has changed", i)
+			}
+		}()
+	}
+}
+
 // What says that it is too long is not read.
 func TestDeclaredTooLong(t *testing.T) {
 	w, c := mapped(t, Config{})
@@ -191,7 +222,7 @@ func TestManyMembers(t *testing.T) {
 func FuzzMembers(f *testing.F) {
 	for _, s := range []string{
 		imageJSON, indexJSON, `{}`, " { } ", `{"a":{"b":["}\"",{}]},"c":"\\"}`, `{"a" : -1.5e3 , "b":null }`, "{\"a\":true\n,\"b\":[ ]}\t",
-		`{"a":"\\\""}`, `{"a":"\u0022}"}`, `{"":""}`, "{\"config\":\x85{}}", `{"a":1}` + "\u00a0",
+		`{"x":"\"","layers":[1]}`, `{"layers":"\"}","config":1}`, `{"x":"\\","layers":[]}`, `{"x":["]\\\"",{"y":"}"}],"config":{}}`, `{"a":"\u0022}"}`, `{"":""}`, "{\"config\":\x85{}}", `{"a":1}` + "\u00a0",
 	} {
 		f.Add([]byte(s))
 	}

@@ -86,6 +86,7 @@ type Client struct {
 	tokens     *lru.Cache[string, token]                // by registry and repository
 	memory     *memory
 	room       *semaphore.Weighted // for the bytes of bodies longer than smallBody
+	spare      spare
 }
 
 // New returns a client. It copies what it needs of c.

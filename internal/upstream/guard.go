@@ -100,7 +100,10 @@ const (
 	headerBytes  = 64 << 10
 	maxConns     = 128       // for one host over HTTP/1.1
 	maxIdleConns = 64        // for one host: as many pulls at once find a connection open
-	streamBytes  = 256 << 10 // of a body that nobody has read yet, over HTTP/2
+	streamBytes  = 128 << 10 // of a body that nobody has read yet, over HTTP/2
+	// Over HTTP/2 one connection has all requests to a host. One that is dead is
+	// noticed when it was silent for so long and a ping is not answered for as long.
+	silence = 5 * time.Second
 )
 
 type dialFunc func(ctx context.Context, network, address string) (net.Conn, error)
@@ -122,7 +125,7 @@ func newTransport(dial dialFunc, timeout time.Duration, roots *x509.CertPool) *h
 		ForceAttemptHTTP2:      true, // a DialContext of one's own turns it off otherwise
 		// The default of 4 MiB is for one stream, and there may be hundreds. The
 		// connection's own is left alone: all streams would stall with the first few.
-		HTTP2: &http.HTTP2Config{MaxReceiveBufferPerStream: streamBytes},
+		HTTP2: &http.HTTP2Config{MaxReceiveBufferPerStream: streamBytes, SendPingTimeout: silence, PingTimeout: silence},
 	}
 }
 

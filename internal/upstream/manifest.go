@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/tlogistry/tlogistry/internal/ociref"
+	"github.com/tlogistry/tlogistry/internal/tally"
 )
 
 // acceptAll is sent for every manifest, whatever the client accepts: a registry
@@ -48,14 +49,19 @@ func (c *Client) Manifest(ctx context.Context, r ociref.Request) (*Manifest, err
 	to := c.registry(r.Registry())
 	if r.Tag == "" {
 		if m := c.memory.get(r.Repo, r.Digest); m != nil {
+			tally.Note(ctx, tally.ManifestHit, 1)
 			return m, nil
 		}
 	}
 	m, err := c.fetches.Do(ctx, r.String(), func(ctx context.Context) (*Manifest, error) {
 		m, err := c.current(ctx, to, r)
+		if m != nil {
+			tally.Note(ctx, tally.ManifestHit, 1)
+		}
 		if m != nil || err != nil {
 			return m, err
 		}
+		tally.Note(ctx, tally.ManifestMiss, 1)
 		return c.fetch(ctx, to, r)
 	})
 	if err != nil {

@@ -134,6 +134,8 @@ func TestLocation(t *testing.T) {
 		"https://[2606::1%25eth0]/b":      {special, ""},
 		"https://①②⑦.⓪.⓪.①/b":             {"the address is not one", "the address is not one"},
 		"https://ⓛocalhost/b":             {"the address is not one", "the address is not one"},
+		"https://cdn%25.example/b":        {special, ""},
+		"https://cdn!.example/b":          {special, ""},
 		"https://cdn。example/b":           {"the address is not one", "the address is not one"},
 		"https://user@cdn.example/b":      {"the address has a user or a fragment, or no host", "the address has a user or a fragment, or no host"},
 		"https://u:p@cdn.example/b":       {"the address has a user or a fragment, or no host", "the address has a user or a fragment, or no host"},

@@ -11,11 +11,14 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
+
+	"github.com/tlogistry/tlogistry/internal/tally"
 )
 
 const (
-	maxBody      = 4 << 20 // of a manifest: the floor that the distribution specification sets and clients' ceiling
-	smallBody    = 64 << 10
+	maxBody      = 4 << 20  // of a manifest: the floor that the distribution specification sets and clients' ceiling
+	smallBody    = 32 << 10 // needs no room
+	otherBody    = 64 << 10 // of anything else than a manifest or list
 	maxRedirects = 5
 	maxTries     = 3
 	firstDelay   = 100 * time.Millisecond
@@ -42,7 +45,7 @@ type trip struct {
 	client *Client
 	to     *registry
 	stream bool     // leave the bodies of 200, 206 and 416 unread
-	large  bool     // read more than 64 KiB of a body with status 200
+	large  bool     // read more than otherBody of an answer with status 200
 	realm  *url.URL // the only origin that may be asked, with credentials; nil: any, without
 
 	hops atomic.Int32 // requests sent, without those sent again
@@ -134,7 +137,7 @@ func (t *trip) patiently(via *http.Transport, req *http.Request) (*http.Response
 // once sends a request once. Bodies are read here, so that a connection that
 // breaks off is noticed where it can be tried again.
 func (t *trip) once(via *http.Transport, req *http.Request) (*http.Response, error) {
-	resp, err := via.RoundTrip(req)
+	resp, err := tally.RoundTrip(via, req, tally.Registry)
 	if err != nil {
 		return nil, err
 	}
