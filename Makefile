@@ -20,6 +20,7 @@ unit:
 
 clients:
 	scripts/install-clients.sh
+	scripts/install-browser.sh
 
 e2e: clients
 	cd e2e && $(GO) test -timeout 20m ./...
@@ -29,6 +30,7 @@ e2e-race: clients
 
 soak:
 	cd e2e && SOAK_OPS=$${SOAK_OPS:-10000} $(GO) test -count=1 -timeout 2h -v -run '^TestSoak' .
+	cd e2e && FAULT_TIME=$${FAULT_TIME:-60s} $(GO) test -count=1 -timeout 30m -v -run '^TestFaultLeaks$$' .
 
 # ROW selects tests of e2e/bench, such as ROW=Tag; then there are no Go benchmarks.
 bench: clients

@@ -23,7 +23,7 @@ import (
 	"github.com/tlogistry/tlogistry/internal/record"
 )
 
-// errUntrusted marks an entry whose certificate names our identity and does
+// errUntrusted marks an entry whose certificate names the identity and does
 // not chain to the trusted root. It is somebody's forgery, unless the trusted
 // root is out of date.
 var errUntrusted = fmt.Errorf("%w: its certificate is not trusted", record.ErrForeign)
@@ -51,6 +51,7 @@ func identify(l *logged, tm root.TrustedMaterial, id record.Identity, ref string
 		UUID:  l.id,
 		Index: e.LogIndex(),
 		Time:  e.IntegratedTime().UTC(),
+		By:    id,
 	}
 	if l.statement == nil || sha256.Sum256(l.statement) != hash {
 		return s, nil

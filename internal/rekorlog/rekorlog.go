@@ -76,7 +76,10 @@ type Config struct {
 	Timeout time.Duration // limit of each call, and of the wait for the own entry to show
 	Settle  time.Duration // least time between the answer to a write and the confirming look-up
 	Signer  Signer
-	Issuer  string // OIDC issuer in the certificates of records that count
+	Issuer  string // OIDC issuer in the certificates of the signer
+	// Trusted are identities whose records count like the signer's own. The
+	// signer's own may be among them.
+	Trusted []record.Identity
 	Trust   *Trust
 	Logger  *slog.Logger
 
@@ -98,7 +101,7 @@ type Log struct {
 	adds    *flight.Group[record.Sighting]
 
 	remembered *lru.Cache[string, []record.Sighting] // by reference; records never change
-	foreign    *lru.Cache[string, judgement]         // by entry ID and the reference that it is no record of
+	foreign    *lru.Cache[string, judgement]         // by entry ID and the own subject that it is no record of
 	unnamed    *lru.Cache[string, time.Time]         // entry IDs whose statement was not there, and when
 	unsure     *lru.Cache[string, time.Time]         // references whose record may have been written in vain, and when
 }
@@ -146,7 +149,7 @@ func (l *Log) Close() {
 	l.client.close()
 }
 
-// Identity returns whose records count.
+// Identity returns who writes, whose records count.
 func (l *Log) Identity(ctx context.Context) (record.Identity, error) {
 	subject, err := l.c.Signer.Subject(ctx)
 	if err != nil {

@@ -27,11 +27,7 @@ const unnamedFor = time.Minute
 // statement is returned as it is. One that turns out to be no record of its
 // reference is record.ErrForeign.
 func (l *Log) Resolve(ctx context.Context, s record.Sighting, digest string) (record.Sighting, error) {
-	id, err := l.Identity(ctx)
-	if err != nil {
-		return s, err
-	}
-	rebuilt, err := record.Statement{Identity: id, Ref: s.Ref, Digest: digest}.Encode()
+	rebuilt, err := record.Statement{Identity: s.By, Ref: s.Ref, Digest: digest}.Encode()
 	if err != nil {
 		return s, err
 	}
@@ -54,7 +50,7 @@ func (l *Log) Resolve(ctx context.Context, s record.Sighting, digest string) (re
 		if statement == nil || sha256.Sum256(statement) != s.Hash {
 			continue
 		}
-		named, err := withStatement(proved, tm, id, s, statement)
+		named, err := withStatement(proved, tm, s.By, s, statement)
 		if err == nil && named.Ref != s.Ref {
 			err = fmt.Errorf("%w: entry %s is about %s", record.ErrForeign, s.UUID, named.Ref)
 		}

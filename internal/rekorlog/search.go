@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -22,54 +23,93 @@ import (
 
 const (
 	// manyHits is how many hits make a second search worth while, which the
-	// server narrows to entries that name the identity's address.
+	// server narrows to entries that name the identity.
 	manyHits = 50
 	// batches is how many batches of entries are fetched at once.
 	batches = 4
-	// untrustedFor is how long an entry that names this identity and is not
+	// untrustedFor is how long an entry that names an identity and is not
 	// trusted is ignored unread. Anyone can log thousands of them.
 	untrustedFor = time.Minute
 )
 
-// search asks the log for the sightings of ref, lowest index first, and
-// returns how long ago the first of them was integrated. Those of the given
-// ones that the index shows are among them, and not fetched again.
-func (l *Log) search(ctx context.Context, ref string, proved ...record.Sighting) ([]record.Sighting, time.Duration, error) {
-	id, err := l.Identity(ctx)
+// identities returns whose records count, the own identity first and each once.
+func (l *Log) identities(ctx context.Context) ([]record.Identity, error) {
+	own, err := l.Identity(ctx)
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
-	ids, date, err := l.hits(ctx, id, ref)
-	if err != nil {
-		return nil, 0, err
-	}
-	var shown []record.Sighting
-	for _, s := range proved {
-		if i := slices.Index(ids, s.UUID); i >= 0 {
-			shown = append(shown, s)
-			ids = slices.Delete(ids, i, i+1)
+	all := []record.Identity{own}
+	for _, id := range l.c.Trusted {
+		if !slices.Contains(all, id) {
+			all = append(all, id)
 		}
 	}
-	ids = slices.DeleteFunc(ids, func(uuid string) bool { return l.ignored(uuid, ref) })
-	sightings, err := l.sightings(ctx, id, ref, ids)
+	return all, nil
+}
+
+// search asks the log for the sightings of ref by every identity whose records
+// count, at the same time. It returns them lowest index first, with how long
+// before the search the first of them was integrated. Those of the given ones
+// that the index shows are among them, and not fetched again.
+func (l *Log) search(ctx context.Context, ref string, proved ...record.Sighting) ([]record.Sighting, time.Duration, error) {
+	identities, err := l.identities(ctx)
 	if err != nil {
 		return nil, 0, err
 	}
-	sightings = append(sightings, shown...)
+	// Taken before: the index may show one identity's record and have been
+	// asked for another's, with a lower index, long ago.
+	asked := time.Now()
+	found := make([][]record.Sighting, len(identities))
+	dates := make([]time.Time, len(identities))
+	g, gctx := errgroup.WithContext(ctx)
+	for i, id := range identities {
+		g.Go(func() (err error) {
+			found[i], dates[i], err = l.searchBy(gctx, id, ref, proved)
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, 0, err
+	}
+	sightings := slices.Concat(found...)
 	slices.SortFunc(sightings, func(a, b record.Sighting) int { return cmp.Compare(a.Index, b.Index) })
 	age := time.Duration(math.MaxInt64)
 	if len(sightings) > 0 {
-		age = ageAt(sightings[0].Time, date)
+		age = ageAt(sightings[0].Time, asked, dates)
 	}
 	return sightings, age, nil
 }
 
-// ageAt returns how long before now a record was integrated, by the log's
-// clock or by this machine's, whichever says less: either may be wrong.
-func ageAt(t, date time.Time) time.Duration {
-	age := time.Since(t)
-	if !date.IsZero() {
-		age = min(age, date.Sub(t))
+// searchBy asks the log for the sightings of ref by one identity, and returns
+// the time of the index's answer by the server's clock, zero if it gave none.
+// What is found under an identity's subject has to be that identity's own.
+func (l *Log) searchBy(ctx context.Context, id record.Identity, ref string, proved []record.Sighting) ([]record.Sighting, time.Time, error) {
+	ids, date, err := l.hits(ctx, id, ref)
+	if err != nil {
+		return nil, date, err
+	}
+	var shown []record.Sighting
+	for _, s := range proved {
+		if i := slices.Index(ids, s.UUID); i >= 0 && s.By == id {
+			shown = append(shown, s)
+			ids = slices.Delete(ids, i, i+1)
+		}
+	}
+	own := id.OwnSubject(ref)
+	ids = slices.DeleteFunc(ids, func(uuid string) bool { return l.ignored(uuid, own) })
+	sightings, err := l.sightings(ctx, id, ref, ids)
+	return append(sightings, shown...), date, err
+}
+
+// ageAt returns how long before a search a record was integrated, by this
+// machine's clock or by one of the answers' dates, whichever says least: each
+// may be wrong.
+func ageAt(t, asked time.Time, dates []time.Time) time.Duration {
+	age := asked.Sub(t)
+	for _, date := range dates {
+		if !date.IsZero() {
+			age = min(age, date.Sub(t))
+		}
 	}
 	return age
 }
@@ -82,9 +122,13 @@ func (l *Log) hits(ctx context.Context, id record.Identity, ref string) ([]strin
 	if !errors.Is(err, errTooLong) && (err != nil || len(ids) <= manyHits) {
 		return ids, date, err
 	}
-	// Somebody floods the subject. Most do not also forge our address.
+	// Somebody floods the subject. Most do not also forge the identity's name.
 	q.Operator = models.SearchIndexOperatorAnd
-	q.Email = strfmt.Email(id.Subject)
+	if strings.Contains(id.Subject, "://") {
+		q.Subject = id.Subject // Rekor refuses a URI as an address
+	} else {
+		q.Email = strfmt.Email(id.Subject)
+	}
 	return l.client.search(ctx, q)
 }
 
@@ -110,7 +154,7 @@ func (l *Log) sightings(ctx context.Context, id record.Identity, ref string, ids
 	}
 	if ignored := len(ids) - len(found); ignored > 0 {
 		tally.Note(ctx, tally.Ignored, ignored)
-		l.c.Logger.InfoContext(ctx, "entries ignored", slog.String("reference", ref), slog.Int("ignored", ignored), slog.Int("own", len(found)))
+		l.c.Logger.InfoContext(ctx, "entries ignored", slog.String("reference", ref), slog.Int("ignored", ignored), slog.Int("own", len(found)), slog.String("identity", id.Subject))
 	}
 	return found, nil
 }
@@ -125,7 +169,7 @@ func (l *Log) batch(ctx context.Context, id record.Identity, ref string, ids []s
 	var found []record.Sighting
 	var foreign map[string]error
 	var by root.TrustedMaterial
-	// An entry that names us and is not trusted must not be ignored for a
+	// An entry that names the identity and is not trusted must not be ignored for a
 	// trusted root that is out of date, nor for one that may be.
 	err = l.c.Trust.judge(ctx, func(tm root.TrustedMaterial) (err error) {
 		proved, err := l.proved(ctx, entries, tm)
@@ -140,7 +184,7 @@ func (l *Log) batch(ctx context.Context, id record.Identity, ref string, ids []s
 		return nil, err
 	}
 	for uuid, err := range foreign {
-		l.ignore(uuid, ref, err, by)
+		l.ignore(uuid, id.OwnSubject(ref), err, by)
 		l.c.Logger.DebugContext(ctx, "entry ignored", slog.String("reference", ref), slog.String("error", err.Error()))
 	}
 	return found, nil
@@ -170,26 +214,28 @@ func sift(ctx context.Context, id record.Identity, ref string, entries []*logged
 	return found, foreign, nil
 }
 
-// A judgement says why an entry is no record of a reference: for good, or by a
-// trusted root that does not trust it.
+// A judgement says why an entry is no record under an own subject, which is of
+// one identity and one reference: for good, or by a trusted root that does not
+// trust it.
 type judgement struct {
 	until time.Time // zero: for good
 	by    root.TrustedMaterial
 }
 
-// ignore remembers that an entry is no record of ref, for good unless that
-// depends on the trusted root.
-func (l *Log) ignore(uuid, ref string, why error, by root.TrustedMaterial) {
+// ignore remembers that an entry is no record under an own subject, for good
+// unless that depends on the trusted root.
+func (l *Log) ignore(uuid string, own [32]byte, why error, by root.TrustedMaterial) {
 	var j judgement
 	if errors.Is(why, errUntrusted) {
 		j = judgement{time.Now().Add(untrustedFor), by}
 	}
-	l.foreign.Add(uuid+" "+ref, j)
+	l.foreign.Add(uuid+string(own[:]), j)
 }
 
-// ignored reports whether an entry is remembered to be no record of ref. One
-// that was not trusted is not ignored by a newer trusted root, which may trust it.
-func (l *Log) ignored(uuid, ref string) bool {
-	j, ok := l.foreign.Get(uuid + " " + ref)
+// ignored reports whether an entry is remembered to be no record under an own
+// subject. One that was not trusted is not ignored by a newer trusted root,
+// which may trust it.
+func (l *Log) ignored(uuid string, own [32]byte) bool {
+	j, ok := l.foreign.Get(uuid + string(own[:]))
 	return ok && (j.until.IsZero() || time.Now().Before(j.until) && j.by == l.c.Trust.held(math.MaxInt64))
 }

@@ -25,26 +25,22 @@ func (l *Log) Find(ctx context.Context, ref string) ([]record.Sighting, error) {
 	})
 }
 
-// Proof fetches the entry of a sighting of this identity, proves it anew, and
-// returns what it was proved by. An entry that is not the sighting's is
+// Proof fetches the entry of a sighting that Lookup returned, proves it anew,
+// and returns what it was proved by. An entry that is not the sighting's is
 // record.ErrForeign; the other errors are Lookup's.
 func (l *Log) Proof(ctx context.Context, s record.Sighting) (record.Proof, error) {
-	id, err := l.Identity(ctx)
-	if err != nil {
-		return record.Proof{}, err
-	}
 	entry, tm, err := l.again(ctx, s)
 	if err != nil {
 		return record.Proof{}, err
 	}
-	found, err := identify(entry, tm, id, s.Ref)
+	found, err := identify(entry, tm, s.By, s.Ref)
 	if err != nil {
 		return record.Proof{}, err
 	}
 	if found.Hash != s.Hash || found.Index != s.Index || !found.Time.Equal(s.Time) {
 		return record.Proof{}, fmt.Errorf("%w: entry %s is not what it was", record.ErrForeign, s.UUID)
 	}
-	return proofOf(entry, id)
+	return proofOf(entry, s.By)
 }
 
 // proofOf returns what proves an entry of an identity. It has been proved.
