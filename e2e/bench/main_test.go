@@ -1,0 +1,163 @@
+package bench
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/tlogistry/tlogistry/e2e/bench/report"
+)
+
+var (
+	full  = flag.Bool("full", false, "measure as long as good figures take, and print them")
+	out   = flag.String("out", "", "file for the figures in the form of benchstat, with -full")
+	given = flag.String("function", "", "executable to measure instead of the function as it is now")
+)
+
+// figures are what the tests of this run have measured.
+var figures report.Report
+
+// shared is what all tests of this run use, each part made on first need.
+var shared struct {
+	dir     string
+	mu      sync.Mutex
+	closers []func() error
+}
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if role := os.Getenv(roleVariable); role != "" {
+		os.Exit(play(role))
+	}
+	os.Exit(testMain(m))
+}
+
+func testMain(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "bench-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	shared.dir = dir
+	beginTables()
+	code := m.Run()
+	if err := errors.Join(closeShared(), os.RemoveAll(dir)); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = max(code, 1)
+	}
+	if *full {
+		if err := publish(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = max(code, 1)
+		}
+	}
+	return code
+}
+
+// publish prints the tables and writes the file of figures.
+func publish() error {
+	if err := figures.Markdown(os.Stdout); err != nil || *out == "" {
+		return err
+	}
+	f, err := os.Create(*out)
+	if err != nil {
+		return err
+	}
+	return errors.Join(figures.Benchmarks(f), f.Close())
+}
+
+// atEnd has f called when all tests have ended, last first.
+func atEnd(f func() error) {
+	shared.mu.Lock()
+	defer shared.mu.Unlock()
+	shared.closers = append(shared.closers, f)
+}
+
+func closeShared() error {
+	var errs []error
+	for i := len(shared.closers) - 1; i >= 0; i-- {
+		errs = append(errs, shared.closers[i]())
+	}
+	return errors.Join(errs...)
+}
+
+// long returns the first value with -full, and the second one without.
+func long[T any](measured, smoke T) T {
+	if *full {
+		return measured
+	}
+	return smoke
+}
+
+// rounds is how often everything is measured that is compared.
+func rounds() int { return long(5, 1) }
+
+// builderMain is what Google's Go buildpack puts beside the function; see
+// deploy_serve_test.go at the root.
+const builderMain = `package main
+
+import (
+	"log"
+	"net/http"
+	"os"
+
+	_ "github.com/tlogistry/tlogistry"
+
+	"github.com/GoogleCloudPlatform/functions-framework-go/funcframework"
+)
+
+func main() {
+	http.HandleFunc("/robots.txt", http.NotFound)
+	http.HandleFunc("/favicon.ico", http.NotFound)
+	if err := funcframework.Start(os.Getenv("PORT")); err != nil {
+		log.Fatal(err)
+	}
+}
+`
+
+// functionPath returns the executable that Cloud Run functions would run,
+// stripped. The buildpack's file is laid over the module, not put into it.
+var functionPath = sync.OnceValues(func() (string, error) {
+	if *given != "" {
+		return *given, nil
+	}
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		return "", err
+	}
+	source := filepath.Join(shared.dir, "main.go")
+	overlay := filepath.Join(shared.dir, "overlay.json")
+	executable := filepath.Join(shared.dir, "function")
+	replace := fmt.Sprintf(`{"Replace": {%q: %q}}`, filepath.Join(root, "functions.local/app/main.go"), source)
+	err = errors.Join(os.WriteFile(source, []byte(builderMain), 0o644), os.WriteFile(overlay, []byte(replace), 0o644))
+	if err != nil {
+		return "", err
+	}
+	return executable, build(root, executable, "./functions.local/app", "-overlay", overlay)
+})
+
+// peerPath returns a function that builds one of the other fronts once, and
+// returns the path of the executable.
+func peerPath(name string) func() (string, error) {
+	return sync.OnceValues(func() (string, error) {
+		executable := filepath.Join(shared.dir, name)
+		return executable, build(".", executable, "./peer/"+name)
+	})
+}
+
+func build(dir, executable, pkg string, more ...string) error {
+	args := append([]string{"build", "-trimpath", "-ldflags=-s -w", "-o", executable}, more...)
+	cmd := exec.Command("go", append(args, pkg)...)
+	cmd.Dir = dir
+	cmd.WaitDelay = 5 * time.Second
+	if output, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("build %s: %w\n%s", pkg, err, output)
+	}
+	return nil
+}
