@@ -78,7 +78,7 @@ func TestServeBadMetricsAddress(t *testing.T) {
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	_ = cmd.Run()
-	if want := "tlogistry: export traces as OTEL_ variables say: unknown exporter\n"; cmd.ProcessState.ExitCode() != 1 || stderr.String() != want {
+	if want := "tlogistry: export traces as OTEL_ variables say: unknown exporter or metrics producer\n"; cmd.ProcessState.ExitCode() != 1 || stderr.String() != want {
 		t.Errorf("%v: %s", cmd.ProcessState, &stderr)
 	}
 }

@@ -63,15 +63,15 @@ func TestWorst(t *testing.T) {
 // crowdSample is what two and more identities recorded for two tags, and a
 // third that nobody did.
 func crowdSample() []crowd {
-	by := func(who, digest string, index int64) rekorlog.Witness {
-		return rekorlog.Witness{
+	by := func(who, digest string, index int64) record.Witness {
+		return record.Witness{
 			Identity: record.Identity{Issuer: "https://accounts.example", Subject: who},
 			Sighting: record.Sighting{Digest: digest, Index: index, Time: at.Add(time.Duration(index) * time.Second), UUID: "id" + strconv.FormatInt(index, 10)},
 		}
 	}
 	return []crowd{
-		crowdOf("r/one:1", []rekorlog.Witness{by("a", "sha256:1", 1), by("b", "sha256:1", 2), by("b", "sha256:2", 3), by("c", "", 4)}),
-		crowdOf("r/two:1", []rekorlog.Witness{by("a", "", 5), by("a", "sha256:1", 6), by("b", "sha256:2", 7), by("c", "sha256:1", 8)}),
+		crowdOf("r/one:1", []record.Witness{by("a", "sha256:1", 1), by("b", "sha256:1", 2), by("b", "sha256:2", 3), by("c", "", 4)}),
+		crowdOf("r/two:1", []record.Witness{by("a", "", 5), by("a", "sha256:1", 6), by("b", "sha256:2", 7), by("c", "sha256:1", 8)}),
 		crowdOf("r/three:1", nil),
 	}
 }
@@ -86,7 +86,7 @@ func TestCrowds(t *testing.T) {
 	if all[0].Agree {
 		t.Error("a record that is not known agrees")
 	}
-	agreed := []crowd{crowdOf("r/four:1", []rekorlog.Witness{{Sighting: record.Sighting{Digest: "sha256:1"}}})}
+	agreed := []crowd{crowdOf("r/four:1", []record.Witness{{Sighting: record.Sighting{Digest: "sha256:1"}}})}
 	for name, test := range map[string]struct {
 		crowds []crowd
 		want   int

@@ -63,6 +63,7 @@ Exit status: 0 all are the same, 1 any has moved, 2 any was never recorded,
 	cmd.Flags().StringVar(&flags.trusted, "trusted", "", "`issuer=identity` pairs, comma-separated, whose records count as well (TRUSTED_IDENTITIES)")
 	cmd.MarkFlagsMutuallyExclusive("tlog", "trusted")
 	cmd.Flags().BoolVar(&anyone, "anyone", false, "list what every identity recorded (Rekor only)")
+	cmd.MarkFlagsMutuallyExclusive("anyone", "trusted")
 	return cmd
 }
 

@@ -79,20 +79,21 @@ func clip(s string) string {
 // mostAttrs is how many attributes a request's line has at most, on one level.
 const mostAttrs = 24
 
-// logRequest writes the one line of a request. A health check that finds
-// nothing has none: probes come every few seconds, and would be most of the log.
+// logRequest writes the one line of a request. An answer about health has none:
+// probes come every few seconds, and would be most of the log. What they find
+// wrong has a line of its own.
 // The logger is passed by: it would look up the line of source that calls it.
 func (h *Handler) logRequest(r *http.Request, t *trace, w *clientWriter) {
 	status := t.status(w)
-	if h.o.Logger == nil || t.kind == kindHealth && status < http.StatusBadRequest {
+	if h.o.Logger == nil || t.kind == kindHealth && t.err == nil {
 		return
 	}
 	level := slog.LevelInfo
 	if t.err != nil {
 		level = slog.LevelWarn
-	}
-	if status >= http.StatusInternalServerError {
-		level = slog.LevelError
+		if status >= http.StatusInternalServerError {
+			level = slog.LevelError
+		}
 	}
 	ctx := r.Context()
 	if ctx.Err() != nil { // the line is written all the same

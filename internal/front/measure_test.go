@@ -57,7 +57,7 @@ func (m *measures) count(t *testing.T, name string) []string {
 	add := func(attrs attribute.Set, n int64) {
 		var values []string
 		for _, a := range attrs.ToSlice() {
-			values = append(values, a.Value.Emit())
+			values = append(values, a.Value.String())
 		}
 		list = append(list, fmt.Sprintf("%s %d", strings.Join(values, ","), n))
 	}

@@ -55,6 +55,7 @@ type setup struct {
 	timeout time.Duration  // of the upstream client
 	stall   time.Duration
 	allow   []string
+	mutable []string
 	clients *limit.Clients
 	home    http.HandlerFunc // nil: home
 	ready   *ready.Checker
@@ -100,6 +101,13 @@ func newSite(t testing.TB, c setup) *site {
 			t.Fatal(err)
 		}
 		o.Allow = append(o.Allow, pattern)
+	}
+	for _, p := range c.mutable {
+		pattern, err := ociref.ParseTagPattern(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.Mutable = append(o.Mutable, pattern)
 	}
 	start := c.start
 	if start == nil {

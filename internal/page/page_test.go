@@ -2,8 +2,9 @@ package page_test
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"errors"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
@@ -15,84 +16,39 @@ import (
 	"github.com/tlogistry/tlogistry/internal/page"
 )
 
-func subject(s string, err error) func(context.Context) (string, error) {
-	return func(context.Context) (string, error) { return s, err }
-}
-
-func ask(h http.Handler, method, path, host string) *http.Response {
-	r := httptest.NewRequest(method, "http://front.example"+path, nil)
-	r.Host = host
-	w := httptest.NewRecorder()
-	h.ServeHTTP(w, r)
-	return w.Result()
-}
-
-func body(t *testing.T, resp *http.Response) string {
-	t.Helper()
-	b, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(b)
-}
-
-func config() page.Config {
-	return page.Config{
-		Log:     "https://rekor.example",
-		Issuer:  "https://issuer.example",
-		Subject: subject("recorder@acme.example", nil),
-	}
-}
-
-const policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-
-func checkHeader(t *testing.T, h http.Header, want map[string]string) {
-	t.Helper()
-	for name, value := range want {
-		if got := h.Values(name); len(got) != 1 || got[0] != value {
-			t.Errorf("%s: %q, want %q", name, got, value)
-		}
-	}
-	for name := range h {
-		if _, ok := want[name]; !ok {
-			t.Errorf("header that nobody wants: %s: %q", name, h.Values(name))
-		}
-	}
-}
+const (
+	htmlType = "text/html; charset=utf-8"
+	jsonType = "application/json"
+)
 
 func TestHome(t *testing.T) {
-	get := ask(page.New(config()), "GET", "/", "front.example:8080")
+	h := pages(t, (&world{}).config())
+	get := ask(h, "GET", "/", "Host: front.example:8080")
 	html := body(t, get)
 	want := map[string]string{
-		"Content-Type":            "text/html; charset=utf-8",
-		"Content-Length":          strconv.Itoa(len(html)),
-		"Content-Security-Policy": policy,
-		"X-Content-Type-Options":  "nosniff",
-		"Referrer-Policy":         "no-referrer",
+		"Content-Type":   htmlType,
+		"Content-Length": strconv.Itoa(len(html)),
+		"Cache-Control":  "no-cache",
 	}
 	if get.StatusCode != http.StatusOK {
 		t.Errorf("GET: %s", get.Status)
 	}
 	checkHeader(t, get.Header, want)
 	for _, s := range []string{
-		"docker pull front.example:8080/alpine:3.16.0\n",
-		"docker pull front.example:8080/ghcr.io/OWNER/IMAGE:TAG<",
+		"docker pull front.example:8080/alpine:3.16.0<",
+		"docker pull front.example:8080/ghcr.io/acme/app:v1<",
 		"<dd>https://rekor.example</dd>",
 		"<dd>recorder@acme.example</dd>",
 		"<dd>https://issuer.example</dd>",
+		`<form action="/tag/" method="get"`,
+		`<label for="image">`,
+		`<input id="image" name="image"`,
 	} {
 		if !strings.Contains(html, s) {
 			t.Errorf("the page lacks %q", s)
 		}
 	}
-	// What the policy forbids would not work.
-	for _, s := range []string{"<script", "<form", "<img", "<link", "<iframe", " src=", " onload="} {
-		if strings.Contains(html, s) {
-			t.Errorf("the page has %q, which its policy forbids", s)
-		}
-	}
-
-	head := ask(page.New(config()), "HEAD", "/", "front.example:8080")
+	head := ask(h, "HEAD", "/", "Host: front.example:8080")
 	if head.StatusCode != http.StatusOK {
 		t.Errorf("HEAD: %s", head.Status)
 	}
@@ -102,17 +58,73 @@ func TestHome(t *testing.T) {
 	}
 }
 
+func TestHomeJSON(t *testing.T) {
+	w := &world{}
+	for _, test := range []struct {
+		name string
+		c    page.Config
+		want string
+	}{
+		{"rekor", w.config(), `{
+  "log": "https://rekor.example",
+  "identity": "recorder@acme.example",
+  "issuer": "https://issuer.example"
+}
+`},
+		{"embedded", w.embedded(), `{
+  "log": "/tlog/",
+  "key": "tlogistry.local/00+11+22"
+}
+`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			resp := ask(pages(t, test.c), "GET", "/", "Accept: application/json")
+			if got := body(t, resp); got != test.want || resp.StatusCode != http.StatusOK || resp.Header.Get("Content-Type") != jsonType {
+				t.Errorf("%s, %s\n%s", resp.Status, resp.Header.Get("Content-Type"), got)
+			}
+		})
+	}
+}
+
+// The policy names the page's one style, and nothing on any page needs what it
+// forbids.
+func TestPolicy(t *testing.T) {
+	w := &world{}
+	h := pages(t, w.config())
+	for _, path := range []string{"/", "/tag/alpine:3.16.0", "/tag/alpine@" + one, "/tag/Alpine", "/none"} {
+		resp := ask(h, "GET", path)
+		html := body(t, resp)
+		_, rest, _ := strings.Cut(html, "<style>")
+		style, _, ok := strings.Cut(rest, "</style>")
+		sum := sha256.Sum256([]byte(style))
+		want := "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) +
+			"'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+		if got := resp.Header.Get("Content-Security-Policy"); got != want || !ok || len(style) < 1000 {
+			t.Errorf("%s: policy %s, want %s", path, got, want)
+		}
+		for _, s := range []string{"<script", "<img", "<iframe", " src=", " style=", " onload=", "javascript:", "url(", "@import"} {
+			if strings.Contains(html, s) {
+				t.Errorf("%s has %q, which its policy forbids", path, s)
+			}
+		}
+		if strings.Count(html, "<h1>") != 1 || !strings.Contains(html, `<html lang="en">`) {
+			t.Errorf("%s: not one heading, or no language", path)
+		}
+	}
+}
+
 func TestHomeIgnoresQuery(t *testing.T) {
-	resp := ask(page.New(config()), "GET", "/?q=hostile", "front.example")
+	resp := ask(pages(t, (&world{}).config()), "GET", "/?q=hostile")
 	if html := body(t, resp); resp.StatusCode != http.StatusOK || strings.Contains(html, "hostile") {
 		t.Errorf("%s, %s", resp.Status, html)
 	}
 }
 
+// What is refused asks nobody anything, and says the same in both forms.
 func TestRefusals(t *testing.T) {
 	const (
-		missing = "not found\n"
-		method  = "only GET and HEAD are answered\n"
+		missing = "there is no such page"
+		method  = "only GET and HEAD are answered"
 	)
 	tests := []struct {
 		method, path string
@@ -124,58 +136,95 @@ func TestRefusals(t *testing.T) {
 		{"GET", "/v1/", http.StatusNotFound, missing},
 		{"GET", "/%2e", http.StatusNotFound, missing},
 		{"GET", "/<script>", http.StatusNotFound, missing},
+		{"GET", "/tags/alpine", http.StatusNotFound, missing},
 		{"HEAD", "/favicon.ico", http.StatusNotFound, missing},
 		{"POST", "/other", http.StatusNotFound, missing},
 		{"POST", "/", http.StatusMethodNotAllowed, method},
 		{"PUT", "/", http.StatusMethodNotAllowed, method},
-		{"DELETE", "/", http.StatusMethodNotAllowed, method},
+		{"DELETE", "/tag/alpine:1", http.StatusMethodNotAllowed, method},
 		{"OPTIONS", "/", http.StatusMethodNotAllowed, method},
 		{"TRACE", "/", http.StatusMethodNotAllowed, method},
 		{"get", "/", http.StatusMethodNotAllowed, method},
+		{"POST", "/tag/?image=alpine", http.StatusMethodNotAllowed, method},
+		{"GET", "/?format=xml", http.StatusBadRequest, "invalid parameter: format: want html or json"},
+		{"GET", "/tag/alpine:1?format=json&format=json", http.StatusBadRequest, "invalid parameter: format: want html or json"},
+		{"GET", "/tag/?image=", http.StatusBadRequest, "no image name was given"},
+		{"GET", "/tag/?image=%20", http.StatusBadRequest, "no image name was given"},
+		{"GET", "/tag/?image=Alpine", http.StatusBadRequest, `invalid repository name: "Alpine"`},
+		{"GET", "/tag/Alpine", http.StatusBadRequest, `invalid repository name: "Alpine"`},
+		{"GET", "/tag/Alpine:1.json", http.StatusBadRequest, `invalid repository name: "Alpine"`},
+		{"GET", "/tag//alpine:1", http.StatusBadRequest, `invalid repository name: "/alpine"`},
+		{"GET", "/tag/a/../b:1", http.StatusBadRequest, `invalid repository name: "a/../b"`},
+		{"GET", "/tag/alpine:-1", http.StatusBadRequest, `invalid tag: "-1"`},
+		{"GET", "/tag/alpine:1%0a", http.StatusBadRequest, `invalid tag: "1\n"`},
+		{"GET", "/tag/alpine@sha256:12", http.StatusBadRequest, `invalid digest: "sha256:12"`},
+		{"GET", "/tag/evil.example:99999/a:1", http.StatusBadRequest, `invalid repository name: "evil.example:99999" has no valid port`},
+		{"GET", "/tag/" + front + "/" + front + "/alpine:1", http.StatusBadRequest, "the name leads back to this service: leave its host name out"},
 	}
 	for _, test := range tests {
-		t.Run(test.method+" "+test.path, func(t *testing.T) {
-			c := config()
-			c.Subject = func(context.Context) (string, error) {
-				t.Error("the identity was asked for in vain")
-				return "", nil
-			}
-			resp := ask(page.New(c), test.method, test.path, "front.example")
-			if got := body(t, resp); resp.StatusCode != test.status || got != test.want {
-				t.Errorf("%d %q, want %d %q", resp.StatusCode, got, test.status, test.want)
-			}
-			want := map[string]string{
-				"Content-Type":            "text/plain; charset=utf-8",
-				"Content-Security-Policy": policy,
-				"X-Content-Type-Options":  "nosniff",
-				"Referrer-Policy":         "no-referrer",
-			}
-			if test.status == http.StatusMethodNotAllowed {
-				want["Allow"] = "GET, HEAD"
-			}
-			checkHeader(t, resp.Header, want)
-		})
+		for _, accept := range []string{"text/html", jsonType} {
+			t.Run(test.method+" "+test.path+" "+accept, func(t *testing.T) {
+				w := &world{}
+				c := w.config()
+				c.Subject = func(context.Context) (string, error) {
+					t.Error("the identity was asked for in vain")
+					return "", nil
+				}
+				resp := ask(pages(t, c), test.method, test.path, "Accept: "+accept)
+				got := body(t, resp)
+				want := map[string]string{"Cache-Control": "no-store", "Content-Type": htmlType, "Content-Length": resp.Header.Get("Content-Length")}
+				if test.status == http.StatusMethodNotAllowed {
+					want["Allow"] = "GET, HEAD"
+				}
+				if accept == jsonType || strings.HasSuffix(test.path, ".json") {
+					want["Content-Type"] = jsonType
+				}
+				checkHeader(t, resp.Header, want)
+				if resp.StatusCode != test.status {
+					t.Errorf("%s, want %d", resp.Status, test.status)
+				}
+				switch {
+				case test.method == "HEAD":
+				case want["Content-Type"] == jsonType:
+					if line := `{` + "\n" + `  "error": ` + strconv.Quote(test.want) + "\n}\n"; got != line {
+						t.Errorf("%s, want %s", got, line)
+					}
+				default:
+					text := strings.NewReplacer(`"`, "&#34;").Replace(test.want)
+					if !strings.Contains(got, `<p class="verdict bad">`+text+"</p>") {
+						t.Errorf("%s\nlacks %s", got, text)
+					}
+				}
+				if n := w.lookups.Load() + w.digests.Load() + w.crowds.Load(); n != 0 {
+					t.Errorf("%d questions were asked", n)
+				}
+			})
+		}
 	}
 }
 
-func TestHostileText(t *testing.T) {
+func TestHostileHome(t *testing.T) {
 	const (
 		hostile = `"'><script>alert(1)</script>&{{.Log}}`
 		escaped = `&#34;&#39;&gt;&lt;script&gt;alert(1)&lt;/script&gt;&amp;{{.Log}}`
 	)
+	w := &world{}
 	tests := []struct {
 		name, host string
-		c          page.Config
+		change     func(*page.Config)
 		times      int
 	}{
-		{"host", hostile, page.Config{Log: "a", Issuer: "b"}, 2},
-		{"log", "a", page.Config{Log: hostile, Issuer: "b"}, 1},
-		{"issuer", "a", page.Config{Log: "b", Issuer: hostile}, 1},
-		{"identity", "a", page.Config{Log: "b", Subject: subject(hostile, nil)}, 1},
+		{"host", hostile, func(*page.Config) {}, 0}, // no command is made of it
+		{"log", front, func(c *page.Config) { c.Address = hostile }, 1},
+		{"issuer", front, func(c *page.Config) { c.Issuer = hostile }, 1},
+		{"key", front, func(c *page.Config) { c.Key = hostile }, 1},
+		{"identity", front, func(c *page.Config) { c.Subject = subject(hostile, nil) }, 1},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			resp := ask(page.New(test.c), "GET", "/", test.host)
+			c := w.config()
+			test.change(&c)
+			resp := ask(pages(t, c), "GET", "/", "Host: "+test.host)
 			html := body(t, resp)
 			if resp.StatusCode != http.StatusOK {
 				t.Error(resp.Status)
@@ -185,6 +234,9 @@ func TestHostileText(t *testing.T) {
 			}
 			if n := strings.Count(html, escaped); n != test.times {
 				t.Errorf("%d times escaped, want %d:\n%s", n, test.times, html)
+			}
+			if test.host == hostile && !strings.Contains(html, "docker pull FRONT/alpine:3.16.0<") {
+				t.Errorf("no example:\n%s", html)
 			}
 		})
 	}
@@ -198,9 +250,9 @@ func TestNoIdentity(t *testing.T) {
 		"empty":             subject("", nil),
 	} {
 		t.Run(name, func(t *testing.T) {
-			c := config()
+			c := (&world{}).config()
 			c.Subject = f
-			resp := ask(page.New(c), "GET", "/", "front.example")
+			resp := ask(pages(t, c), "GET", "/")
 			html := body(t, resp)
 			if resp.StatusCode != http.StatusOK || !strings.Contains(html, "<dd>not known at the moment</dd>") {
 				t.Errorf("%s\n%s", resp.Status, html)
@@ -215,13 +267,13 @@ func TestNoIdentity(t *testing.T) {
 // A slow identity delays the page by two seconds and no more.
 func TestSlowIdentity(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := config()
+		c := (&world{}).config()
 		c.Subject = func(ctx context.Context) (string, error) {
 			<-ctx.Done()
 			return "late", ctx.Err()
 		}
 		start := time.Now()
-		resp := ask(page.New(c), "GET", "/", "front.example")
+		resp := ask(pages(t, c), "GET", "/")
 		if took := time.Since(start); took != 2*time.Second {
 			t.Errorf("it took %s", took)
 		}
@@ -236,7 +288,7 @@ func TestSlowIdentity(t *testing.T) {
 func TestIdentityPerRequest(t *testing.T) {
 	type key struct{}
 	asked := 0
-	c := config()
+	c := (&world{}).config()
 	c.Subject = func(ctx context.Context) (string, error) {
 		if ctx.Value(key{}) != "value" {
 			t.Error("not the request's context")
@@ -245,9 +297,9 @@ func TestIdentityPerRequest(t *testing.T) {
 		if asked == 1 {
 			return "", errors.New("not yet")
 		}
-		return "recorder@acme.example", nil
+		return own, nil
 	}
-	h := page.New(c)
+	h := pages(t, c)
 	for _, want := range []string{"<dd>not known at the moment</dd>", "<dd>recorder@acme.example</dd>"} {
 		r := httptest.NewRequest("GET", "/", nil)
 		w := httptest.NewRecorder()

@@ -80,6 +80,13 @@ func rekorFlags(c config.Config) []string {
 	if c.IdentityIssuer != usualIssuer {
 		flags = append(flags, "--issuer", c.IdentityIssuer)
 	}
+	if len(c.Trusted) > 0 {
+		var pairs []string
+		for _, id := range c.Trusted {
+			pairs = append(pairs, id.Issuer+"="+id.Subject)
+		}
+		flags = append(flags, "--trusted", strings.Join(pairs, ","))
+	}
 	return flags
 }
 
