@@ -58,10 +58,12 @@ func TestRace(t *testing.T) {
 	})
 }
 
-// A race is two instances of one identity on one log, and two registries that
-// both claim to be Docker Hub and disagree about every tag.
+// A race is two instances on one log, of one identity or of two that trust each
+// other, and two registries that both claim to be Docker Hub and disagree about
+// every tag.
 type race struct {
 	rekor     *sigstore.Proxy
+	tags      int // of a round
 	atOnce    int // tags that are pulled at the same time
 	upstreams [2]*registry.Registry
 	instances [2]*service
@@ -70,11 +72,16 @@ type race struct {
 
 func newRace(t *testing.T, env string) *race {
 	s := startSigstore(t, sigstore.Options{})
-	r := &race{rekor: proxied(t, s.RekorURL), atOnce: pairsAtOnce}
+	return raceOf(t, s, [2][]string{{env}, {env}})
+}
+
+// raceOf is a race of instances with an environment of their own each.
+func raceOf(t *testing.T, s *sigstore.Sigstore, env [2][]string) *race {
+	r := &race{rekor: proxied(t, s.RekorURL), tags: pairs, atOnce: pairsAtOnce}
 	for i := range r.instances {
 		r.upstreams[i] = startRegistry(t, registry.Options{})
 		r.digests[i] = push(t, r.upstreams[i], "library/race", "any", registry.Variant{Name: fmt.Sprint("side ", i), Single: true})
-		r.instances[i] = start(t, append(s.Env(), "REKOR_URL="+r.rekor.URL, "UPSTREAMS="+r.upstreams[i].Upstreams(), env)...)
+		r.instances[i] = start(t, append(append(s.Env(), "REKOR_URL="+r.rekor.URL, "UPSTREAMS="+r.upstreams[i].Upstreams()), env[i]...)...)
 	}
 	return r
 }
@@ -84,7 +91,7 @@ func newRace(t *testing.T, env string) *race {
 func (r *race) round(t *testing.T, prefix string) []string {
 	t.Helper()
 	var tags []string
-	for n := range pairs {
+	for n := range r.tags {
 		tag := fmt.Sprint(prefix, "-", n)
 		tags = append(tags, tag)
 		for i, up := range r.upstreams {
