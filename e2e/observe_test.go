@@ -1,0 +1,373 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os/exec"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	metricscollector "go.opentelemetry.io/proto/otlp/collector/metrics/v1"
+	tracecollector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
+	common "go.opentelemetry.io/proto/otlp/common/v1"
+	otlpmetrics "go.opentelemetry.io/proto/otlp/metrics/v1"
+	otlptrace "go.opentelemetry.io/proto/otlp/trace/v1"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/tlogistry/tlogistry/e2e/sigstore"
+)
+
+// A collector is what OTLP is sent to over HTTP. It keeps the last value of
+// each series, "name{attribute=value …}", and every span. A histogram's value
+// is its count.
+type collector struct {
+	*httptest.Server
+	mu      sync.Mutex
+	service map[string]bool // service.name of what sent
+	values  map[string]int64
+	spans   []*otlptrace.Span
+}
+
+func newCollector(t *testing.T) *collector {
+	c := &collector{values: map[string]int64{}, service: map[string]bool{}}
+	c.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err == nil {
+			err = c.take(r.URL.Path, body)
+		}
+		if err != nil {
+			t.Errorf("%s: %v", r.URL.Path, err)
+			http.Error(w, err.Error(), http.StatusBadRequest)
+		}
+	}))
+	t.Cleanup(c.Close)
+	return c
+}
+
+func (c *collector) take(path string, body []byte) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch path {
+	case "/v1/traces":
+		var req tracecollector.ExportTraceServiceRequest
+		if err := proto.Unmarshal(body, &req); err != nil {
+			return err
+		}
+		for _, r := range req.ResourceSpans {
+			c.service[attribute(r.Resource.Attributes, "service.name")] = true
+			for _, s := range r.ScopeSpans {
+				c.spans = append(c.spans, s.Spans...)
+			}
+		}
+	case "/v1/metrics":
+		var req metricscollector.ExportMetricsServiceRequest
+		if err := proto.Unmarshal(body, &req); err != nil {
+			return err
+		}
+		for _, r := range req.ResourceMetrics {
+			c.service[attribute(r.Resource.Attributes, "service.name")] = true
+			for _, s := range r.ScopeMetrics {
+				for _, m := range s.Metrics {
+					c.keep(m)
+				}
+			}
+		}
+	default:
+		return fmt.Errorf("not a path of OTLP")
+	}
+	return nil
+}
+
+func (c *collector) keep(m *otlpmetrics.Metric) {
+	for _, p := range m.GetSum().GetDataPoints() {
+		c.values[series(m.Name, p.Attributes)] = p.GetAsInt()
+	}
+	for _, p := range m.GetHistogram().GetDataPoints() {
+		c.values[series(m.Name, p.Attributes)] = int64(p.Count)
+	}
+}
+
+func series(name string, attrs []*common.KeyValue) string {
+	var list []string
+	for _, a := range attrs {
+		list = append(list, a.Key+"="+valueOf(a.Value))
+	}
+	slices.Sort(list)
+	return name + "{" + strings.Join(list, " ") + "}"
+}
+
+func valueOf(v *common.AnyValue) string {
+	switch v := v.GetValue().(type) {
+	case *common.AnyValue_StringValue:
+		return v.StringValue
+	case *common.AnyValue_BoolValue:
+		return fmt.Sprint(v.BoolValue)
+	case *common.AnyValue_IntValue:
+		return fmt.Sprint(v.IntValue)
+	}
+	return fmt.Sprint(v)
+}
+
+func attribute(attrs []*common.KeyValue, name string) string {
+	for _, a := range attrs {
+		if a.Key == name {
+			return valueOf(a.Value)
+		}
+	}
+	return ""
+}
+
+// request returns the span of a request within a trace, and how many calls it
+// made of each peer.
+func (c *collector) request(t *testing.T, trace string) (*otlptrace.Span, map[string]int) {
+	t.Helper()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var request *otlptrace.Span
+	calls := map[string]int{}
+	for _, s := range c.spans {
+		switch {
+		case fmt.Sprintf("%x", s.TraceId) != trace:
+		case s.Kind == otlptrace.Span_SPAN_KIND_SERVER:
+			request = s
+		default:
+			_, peer, _ := strings.Cut(s.Name, " ")
+			calls[peer]++
+		}
+	}
+	if request == nil {
+		t.Fatalf("no span of trace %s", trace)
+	}
+	return request, calls
+}
+
+// An observedLine is what a request's log line says of what it made.
+type observedLine struct {
+	Message   string
+	Verdict   string
+	Reference string
+	LogIndex  *int64
+	Trace     string `json:"logging.googleapis.com/trace"`
+	SpanID    string `json:"logging.googleapis.com/spanId"`
+
+	RegistryRequests, LogRequests, FulcioRequests, MetadataRequests int
+	RegistryMs, LogMs, FulcioMs, MetadataMs                         float64
+}
+
+// last returns the last line of a request.
+func (s *service) lastLine(t *testing.T, n int) observedLine {
+	t.Helper()
+	var lines []observedLine
+	within(t, "line of the request", func() bool {
+		lines = nil
+		for text := range strings.Lines(s.logs.String()) {
+			var l observedLine
+			if json.Unmarshal([]byte(text), &l) == nil && l.Message == "request" && l.Reference != "" {
+				lines = append(lines, l)
+			}
+		}
+		return len(lines) == n
+	})
+	return lines[n-1]
+}
+
+// pulled makes a pull within a trace.
+func (s *service) pulled(t *testing.T, tag, trace string) answer {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+"/v2/app/manifests/"+tag, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Traceparent", "00-"+trace+"-b7ad6b7169203331-01")
+	resp, err := noRedirect.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer{resp.StatusCode, resp.Header, string(b)}
+}
+
+// TestObserve makes a first, a later and a refused pull, with an entry in the
+// log that is none of ours. What the log lines, the OTLP collector and
+// Prometheus are told is what the proxies in front of everything have counted.
+func TestObserve(t *testing.T) {
+	w := newRekorWorld(t, sigstore.Options{})
+	m := meters{rekor: proxied(t, w.RekorURL), fulcio: proxied(t, w.FulcioURL), metadata: proxied(t, w.MetadataHost)}
+	w.tag(t, "v1", w.one)
+	w.logged(t, "v1", proposal(t, w.author(t, "mallory@example.com"), w.statement(t, "v1", w.two)))
+	c := newCollector(t)
+	c.Start()
+	metrics := "127.0.0.1:" + freePort(t)
+	// Nothing is exported at intervals, so what arrives was flushed at the end.
+	svc := startProcess(t, exec.Command(command, "serve", "--metrics-address", metrics), w.env("HOME="+t.TempDir(),
+		"REKOR_URL="+m.rekor.URL, "FULCIO_URL="+m.fulcio.URL, "GCE_METADATA_HOST="+m.metadata.Host,
+		"OTEL_EXPORTER_OTLP_ENDPOINT="+c.URL, "OTEL_SERVICE_NAME=front-under-test", "GOOGLE_CLOUD_PROJECT=acme",
+		"OTEL_METRIC_EXPORT_INTERVAL=3600000", "OTEL_BSP_SCHEDULE_DELAY=3600000")...)
+
+	index := ""
+	sum := map[string]int{}
+	traces := []string{strings.Repeat("1", 32), strings.Repeat("2", 32), strings.Repeat("3", 32)}
+	lines := make([]observedLine, len(traces))
+	for i, pull := range []struct {
+		verdict string
+		status  int
+	}{{"first", 200}, {"served", 200}, {"moved", 403}} {
+		m.reset()
+		w.registry.Reset()
+		if pull.verdict == "moved" {
+			w.tag(t, "v1", w.two)
+			w.registry.Reset()
+		}
+		a := svc.pulled(t, "v1", traces[i])
+		a.mustStatus(t, pull.status)
+		index = a.header.Get("Tlog-Logindex")
+		l := svc.lastLine(t, i+1)
+		lines[i] = l
+		counted := map[string]int{"registry": w.registry.Counts().Total(), "log": m.rekor.Count(), "fulcio": m.fulcio.Count(), "metadata": m.metadata.Count()}
+		said := map[string]int{"registry": l.RegistryRequests, "log": l.LogRequests, "fulcio": l.FulcioRequests, "metadata": l.MetadataRequests}
+		if !maps.Equal(said, counted) {
+			t.Errorf("%s: the line says %v, counted were %v", pull.verdict, said, counted)
+		}
+		for peer, n := range counted {
+			sum[peer] += n
+		}
+		for peer, ms := range map[string]float64{"registry": l.RegistryMs, "log": l.LogMs, "fulcio": l.FulcioMs, "metadata": l.MetadataMs} {
+			if (ms > 0) != (counted[peer] > 0) {
+				t.Errorf("%s: %d requests to %s took %v ms", pull.verdict, counted[peer], peer, ms)
+			}
+		}
+		if l.Verdict != pull.verdict || l.Reference != refOf("v1") || l.LogIndex == nil || fmt.Sprint(*l.LogIndex) != index || l.Trace != "projects/acme/traces/"+traces[i] {
+			t.Errorf("the line says %+v", l)
+		}
+	}
+	if sum["log"] < 4 || sum["fulcio"] != 1 || sum["metadata"] != 2 || sum["registry"] < 3 {
+		t.Errorf("counted %v", sum)
+	}
+	told := prometheusSays(t, metrics)
+	svc.stop(t)
+
+	want := map[string]int64{
+		"tlogistry.pulls{verdict=first}":  1,
+		"tlogistry.pulls{verdict=served}": 1,
+		"tlogistry.pulls{verdict=moved}":  1,
+
+		"tlogistry.entries.ignored{}": 1,
+
+		"tlogistry.memory.lookups{hit=false memory=records}":   1,
+		"tlogistry.memory.lookups{hit=true memory=records}":    3, // one of them after the write
+		"tlogistry.memory.lookups{hit=false memory=manifests}": 2,
+		"tlogistry.memory.lookups{hit=true memory=manifests}":  1,
+	}
+	for series, n := range want {
+		if got := c.values[series]; got != n {
+			t.Errorf("the collector was told %d of %s, want %d", got, series, n)
+		}
+	}
+	calls := map[string]int{}
+	for series, n := range c.values {
+		if peer, ok := strings.CutPrefix(series, "tlogistry.call.duration{peer="); ok {
+			peer, _, _ = strings.Cut(peer, " ")
+			calls[peer] += int(n)
+		}
+		if s := strings.TrimSuffix(series, "{}"); told[series] != n && told[s] != n {
+			t.Errorf("%s: the collector was told %d, Prometheus %d", series, n, told[series])
+		}
+	}
+	if !maps.Equal(calls, sum) {
+		t.Errorf("the collector was told of calls %v, counted were %v", calls, sum)
+	}
+	if !maps.Equal(c.service, map[string]bool{"front-under-test": true}) {
+		t.Errorf("sent by %v", c.service)
+	}
+	for i, l := range lines {
+		span, calls := c.request(t, traces[i])
+		said := map[string]int{}
+		for peer, n := range map[string]int{"registry": l.RegistryRequests, "log": l.LogRequests, "fulcio": l.FulcioRequests, "metadata": l.MetadataRequests} {
+			if n > 0 {
+				said[peer] = n
+			}
+		}
+		if !maps.Equal(calls, said) || span.Name != "GET manifest" || fmt.Sprintf("%x", span.ParentSpanId) != "b7ad6b7169203331" ||
+			fmt.Sprintf("%x", span.SpanId) != l.SpanID || attribute(span.Attributes, "tlogistry.verdict") != l.Verdict ||
+			attribute(span.Attributes, "tlogistry.reference") != refOf("v1") || attribute(span.Attributes, "tlogistry.log_index") != index {
+			t.Errorf("trace of %+v: calls %v, %v", l, calls, span)
+		}
+	}
+}
+
+// prometheusSays reads the service's own metrics, as the collector names them:
+// counters and the counts of histograms.
+func prometheusSays(t *testing.T, address string) map[string]int64 {
+	t.Helper()
+	resp, err := http.Get("http://" + address + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		t.Fatal(resp.Status, err)
+	}
+	told := map[string]int64{}
+	for line := range strings.Lines(string(b)) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if i := strings.LastIndexByte(line, '}'); i >= 0 {
+			name, value = line[:i+1], strings.TrimSpace(line[i+1:])
+		}
+		name, labels, _ := strings.Cut(strings.TrimSuffix(name, "}"), "{")
+		name = strings.TrimSuffix(strings.TrimSuffix(name, "_seconds_count"), "_total")
+		rest, ours := strings.CutPrefix(name, "tlogistry_")
+		var n int64
+		if _, err := fmt.Sscan(value, &n); !ours || err != nil {
+			continue
+		}
+		list := strings.Split(strings.ReplaceAll(labels, `"`, ""), ",")
+		slices.Sort(list)
+		told["tlogistry."+strings.ReplaceAll(rest, "_", ".")+"{"+strings.Join(list, " ")+"}"] = n
+	}
+	return told
+}
+
+// TestObserveNothing has no variable say where to export to: nobody is told
+// anything, not even who listens at OpenTelemetry's default address.
+func TestObserveNothing(t *testing.T) {
+	w := newRekorWorld(t, sigstore.Options{})
+	w.tag(t, "v1", w.one)
+	var mu sync.Mutex
+	asked := 0
+	if l, err := net.Listen("tcp", "127.0.0.1:4318"); err == nil { // else a collector runs on this machine
+		s := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+			mu.Lock()
+			defer mu.Unlock()
+			asked++
+		}))
+		s.Listener.Close()
+		s.Listener = l
+		s.Start()
+		defer s.Close()
+	}
+	c := newCollector(t)
+	c.Start()
+	plain := w.direct(t, "OTEL_SERVICE_NAME=x", "OTEL_METRIC_EXPORT_INTERVAL=1", "OTEL_BSP_SCHEDULE_DELAY=1")
+	disabled := w.direct(t, "OTEL_SDK_DISABLED=true", "OTEL_EXPORTER_OTLP_ENDPOINT="+c.URL, "OTEL_METRIC_EXPORT_INTERVAL=1", "OTEL_BSP_SCHEDULE_DELAY=1")
+	for _, svc := range []*service{plain, disabled} {
+		svc.get(t, "app", "v1").mustServe(t, w.one)
+		svc.stop(t)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if asked > 0 || len(c.values)+len(c.spans) > 0 {
+		t.Errorf("%d requests to the default address, %d series and %d spans to the other", asked, len(c.values), len(c.spans))
+	}
+}
