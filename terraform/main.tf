@@ -180,6 +180,7 @@ data "archive_file" "source" {
     "docs",
     "e2e",
     "internal/embedded",
+    "internal/export",
     "internal/logtest",
     "internal/pullfile",
     "internal/tilelog",
