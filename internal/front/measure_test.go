@@ -125,6 +125,7 @@ func TestVerdicts(t *testing.T) {
 	step("registry", appPath)
 	step("", "/v2/") // the last that the client may send
 	step("", "/v2/")
+	s.server.Close() // waits for the handlers: an answer is out before it is measured
 	for name, want := range map[string][]string{
 		"tlogistry.pulls":            {"denied 2", "first 1", "limited 1", "moved 1", "registry 1", "served 2", "unavailable 1", "unknown 1"},
 		"tlogistry.limited":          {"new records 1", "requests from one address 1"},
