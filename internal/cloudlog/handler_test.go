@@ -106,6 +106,22 @@ func (h timeless) Handle(ctx context.Context, r slog.Record) error {
 func (h timeless) WithAttrs(a []slog.Attr) slog.Handler { return timeless{h.Handler.WithAttrs(a)} }
 func (h timeless) WithGroup(name string) slog.Handler   { return timeless{h.Handler.WithGroup(name)} }
 
+// Loggers made from one do not get each other's attributes.
+func TestSiblings(t *testing.T) {
+	var b bytes.Buffer
+	l := slog.New(timeless{NewHandler(&b, "")})
+	for n := range 3 { // until the list has room for more
+		l = l.With("n", n)
+	}
+	one, two := l.With("one", 1), l.With("two", 2)
+	one.Info("m")
+	two.Info("m")
+	want := `{"severity":"INFO","message":"m","n":0,"n":1,"n":2,"one":1}` + "\n" + `{"severity":"INFO","message":"m","n":0,"n":1,"n":2,"two":2}` + "\n"
+	if b.String() != want {
+		t.Errorf("got\n%swant\n%s", &b, want)
+	}
+}
+
 func TestTraceWithoutProject(t *testing.T) {
 	var b bytes.Buffer
 	slog.New(timeless{NewHandler(&b, "")}).Info("m", "trace", "0af7")

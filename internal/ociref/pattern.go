@@ -70,7 +70,11 @@ func (p Pattern) Match(repo string) bool {
 type TagPattern struct {
 	repo Pattern
 	tag  string
+	text string // as it was parsed
 }
+
+// String returns the pattern as it was parsed.
+func (p TagPattern) String() string { return p.text }
 
 // ParseTagPattern parses a pattern that has to name a tag: one that leaves it
 // out might mean every tag, or latest. The error quotes the pattern and says
@@ -88,7 +92,7 @@ func ParseTagPattern(s string) (TagPattern, error) {
 	if err != nil {
 		return TagPattern{}, err
 	}
-	return TagPattern{repo: p, tag: tag}, nil
+	return TagPattern{repo: p, tag: tag, text: s}, nil
 }
 
 // Match reports whether the pattern selects the tag of a [Request]. It selects

@@ -38,6 +38,20 @@ func unnamed(_ context.Context, ref string) ([]record.Sighting, error) {
 	return []record.Sighting{s}, nil
 }
 
+// trusted is a log whose deciding record is by another identity, and what
+// anybody recorded there.
+func trusted() *world {
+	by := witness("old@acme.example", one, 7)
+	return &world{
+		lookup: func(_ context.Context, ref string) ([]record.Sighting, error) {
+			s := by.Sighting
+			s.Ref, s.By = ref, by.Identity
+			return []record.Sighting{s}, nil
+		},
+		others: crowd(by),
+	}
+}
+
 // A state is what a page can have to tell.
 type state struct {
 	name  string
@@ -85,6 +99,8 @@ func states() []state {
 		{name: "embedded-never", world: &world{lookup: none}, local: true, says: []string{"<strong>Never recorded.</strong>"}},
 		{name: "pinned", world: &world{}, path: "/tag/alpine@" + one, says: []string{"A digest, never recorded."}},
 		{name: "derived", world: &world{}, path: "/tag/alpine:sha256-" + strings.Repeat("0", 64) + ".att", says: []string{"derived from a digest"}},
+		{name: "trusted", world: trusted(), says: []string{"<strong>Same.</strong>", "Nobody else recorded this tag"}},
+		{name: "exempt", world: &world{}, path: "/tag/alpine:edge", says: []string{"<strong>Exempt, not recorded.</strong>"}},
 	}
 }
 
@@ -97,6 +113,7 @@ func TestStates(t *testing.T) {
 			if s.local {
 				c = s.world.embedded()
 			}
+			c.Mutable = mutable(t)
 			h := pages(t, c)
 			path := s.path
 			if path == "" {

@@ -73,6 +73,9 @@ type Config struct {
 	// Flags of `tlogistry verify` that name the log, beside the identity.
 	Flags []string
 
+	Trusted []record.Identity   // whose records count besides the own; nil: nobody's
+	Mutable []ociref.TagPattern // tags that are passed through unrecorded; nil: none
+
 	Allow   []ociref.Pattern // repositories that may be asked for; nil: every one
 	Clients *limit.Clients   // requests below /tag/ that one client may make; nil: any
 	Logger  *slog.Logger     // gets what a page does not tell; nil: nobody does
@@ -158,6 +161,12 @@ func (p *Pages) answer(r *http.Request, form form) (*answer, error) {
 // home is the home page.
 func (p *Pages) home(r *http.Request) *answer {
 	i := instance{Log: p.c.Address, Key: p.c.Key, Issuer: p.c.Issuer, Identity: p.subject(r.Context())}
+	for _, id := range p.c.Trusted {
+		i.Trusted = append(i.Trusted, trusted{id.Subject, id.Issuer})
+	}
+	for _, pattern := range p.c.Mutable {
+		i.Mutable = append(i.Mutable, pattern.String())
+	}
 	return &answer{status: http.StatusOK, cache: "no-cache", page: "home", value: i, title: "tlogistry"}
 }
 
@@ -182,4 +191,12 @@ type instance struct {
 	Key      string `json:"key,omitempty"`      // verifier key of an embedded log
 	Identity string `json:"identity,omitempty"` // whose records count; absent where it is not known at the moment
 	Issuer   string `json:"issuer,omitempty"`   // its issuer
+
+	Trusted []trusted `json:"trusted,omitempty"`     // whose records count besides
+	Mutable []string  `json:"mutableTags,omitempty"` // patterns of tags that are passed through unrecorded
+}
+
+type trusted struct {
+	Identity string `json:"identity"`
+	Issuer   string `json:"issuer"`
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/tlogistry/tlogistry/internal/page"
+	"github.com/tlogistry/tlogistry/internal/record"
 )
 
 const (
@@ -60,6 +61,9 @@ func TestHome(t *testing.T) {
 
 func TestHomeJSON(t *testing.T) {
 	w := &world{}
+	more := w.config()
+	more.Trusted = []record.Identity{{Issuer: issuer, Subject: "old@acme.example"}}
+	more.Mutable = mutable(t)
 	for _, test := range []struct {
 		name string
 		c    page.Config
@@ -69,6 +73,21 @@ func TestHomeJSON(t *testing.T) {
   "log": "https://rekor.example",
   "identity": "recorder@acme.example",
   "issuer": "https://issuer.example"
+}
+`},
+		{"more", more, `{
+  "log": "https://rekor.example",
+  "identity": "recorder@acme.example",
+  "issuer": "https://issuer.example",
+  "trusted": [
+    {
+      "identity": "old@acme.example",
+      "issuer": "https://issuer.example"
+    }
+  ],
+  "mutableTags": [
+    "docker.io/library/*:edge"
+  ]
 }
 `},
 		{"embedded", w.embedded(), `{

@@ -2,7 +2,10 @@ package page
 
 import (
 	"net/http"
+	"slices"
 	"strings"
+
+	"github.com/tlogistry/tlogistry/internal/ociref"
 )
 
 // maxTyped is more than any reference has, in bytes.
@@ -43,7 +46,7 @@ func (p *Pages) tag(r *http.Request, text string, f form) (*answer, error) {
 		return a, nil
 	}
 	var l *look
-	if t.req.Tag != "" && !t.req.Derived() {
+	if t.req.Tag != "" && !t.req.Derived() && !p.exempt(t.req) {
 		if l, err = p.find(r.Context(), t.req); err != nil {
 			return nil, err
 		}
@@ -56,6 +59,11 @@ func (p *Pages) tag(r *http.Request, text string, f form) (*answer, error) {
 		value:  p.view(t, l, callerOf(r)),
 		target: &t,
 	}, nil
+}
+
+// exempt reports whether a tag is passed through unrecorded.
+func (p *Pages) exempt(r ociref.Request) bool {
+	return slices.ContainsFunc(p.c.Mutable, func(m ociref.TagPattern) bool { return m.Match(r) })
 }
 
 func redirect(status int, to string) *answer {

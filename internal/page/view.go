@@ -15,6 +15,7 @@ const (
 	cannotTell  = "cannot tell"    // there is a record; Reason says why it cannot be compared
 	pinned      = "pinned"         // named by digest, which is never recorded
 	derived     = "derived"        // a tag derived from a digest, which is never recorded
+	exempt      = "exempt"         // a tag that the operator lets move, which is not recorded
 
 	other = "other" // of another identity: its record names another digest
 )
@@ -24,7 +25,7 @@ const (
 // must bear fields that are not here.
 type View struct {
 	Reference string     `json:"reference"` // fully qualified, as it is logged
-	Verdict   string     `json:"verdict"`   // same, moved, never recorded, cannot tell, pinned or derived
+	Verdict   string     `json:"verdict"`   // same, moved, never recorded, cannot tell, pinned, derived or exempt
 	Recorded  string     `json:"recorded,omitempty"`
 	FirstSeen *time.Time `json:"firstSeen,omitempty"` // claimed by the log, UTC, to the second
 	LogIndex  *int64     `json:"logIndex,omitempty"`
@@ -99,8 +100,10 @@ func (p *Pages) view(t target, l *look, c caller) View {
 	case t.req.Tag == "":
 		v.Verdict = pinned
 		v.Lines.From = "FROM " + t.name
-	default:
+	case t.req.Derived():
 		v.Verdict = derived
+	default:
+		v.Verdict = exempt
 	}
 	return v
 }
@@ -167,6 +170,9 @@ func othersOf(l *look) *Others {
 		against = l.current
 	}
 	for _, w := range l.others {
+		if w.UUID == l.sighting.UUID && w.Identity == l.sighting.By {
+			continue // it decides
+		}
 		verdict := other
 		switch {
 		case w.Digest == "" || against == "":

@@ -133,6 +133,16 @@ func subject(s string, err error) func(context.Context) (string, error) {
 	return func(context.Context) (string, error) { return s, err }
 }
 
+// mutable is a list of patterns that no other test's tag is of.
+func mutable(t *testing.T) []ociref.TagPattern {
+	t.Helper()
+	p, err := ociref.ParseTagPattern("docker.io/library/*:edge")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return []ociref.TagPattern{p}
+}
+
 // pages returns pages that end with the test.
 func pages(t testing.TB, c page.Config) *page.Pages {
 	t.Helper()

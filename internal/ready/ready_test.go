@@ -113,6 +113,22 @@ func TestKept(t *testing.T) {
 	})
 }
 
+// Parts are checked at the same time: the slowest decides how long it takes.
+func TestAtTheSameTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow := func(context.Context) error {
+			time.Sleep(limit - time.Second)
+			return nil
+		}
+		c := New(quiet, Part{"a", slow}, Part{"b", slow}, Part{"c", slow})
+		defer c.Close()
+		start := time.Now()
+		if r := c.Report(t.Context()); !r.Ready || time.Since(start) != limit-time.Second {
+			t.Errorf("%+v after %v", r, time.Since(start))
+		}
+	})
+}
+
 // However many ask, the parts are checked once, all at the same time, within
 // the limit; who goes away ends nothing.
 func TestShared(t *testing.T) {

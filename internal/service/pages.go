@@ -28,6 +28,7 @@ func newPages(log Backend, c config.Config, registries *upstream.Client, clients
 	pages := log.Pages
 	pages.Registry = registries
 	pages.Allow = c.Allow
+	pages.Trusted, pages.Mutable = c.Trusted, c.Mutable
 	pages.Clients = clients
 	pages.Logger = logger
 	return page.New(pages)
