@@ -122,7 +122,9 @@ func main() {
 `
 
 // functionPath returns the executable that Cloud Run functions would run,
-// stripped. The buildpack's file is laid over the module, not put into it.
+// stripped. The buildpack's file is laid over the module, not put into it, and
+// what that file needs beside goes into a copy of go.mod: -mod=mod stands for
+// the builder's go mod tidy.
 var functionPath = sync.OnceValues(func() (string, error) {
 	if *given != "" {
 		return *given, nil
@@ -136,10 +138,14 @@ var functionPath = sync.OnceValues(func() (string, error) {
 	executable := filepath.Join(shared.dir, "function")
 	replace := fmt.Sprintf(`{"Replace": {%q: %q}}`, filepath.Join(root, "functions.local/app/main.go"), source)
 	err = errors.Join(os.WriteFile(source, []byte(builderMain), 0o644), os.WriteFile(overlay, []byte(replace), 0o644))
+	for _, name := range []string{"go.mod", "go.sum"} {
+		b, rerr := os.ReadFile(filepath.Join(root, name))
+		err = errors.Join(err, rerr, os.WriteFile(filepath.Join(shared.dir, name), b, 0o644))
+	}
 	if err != nil {
 		return "", err
 	}
-	return executable, build(root, executable, "./functions.local/app", "-overlay", overlay)
+	return executable, build(root, executable, "./functions.local/app", "-overlay", overlay, "-mod=mod", "-modfile="+filepath.Join(shared.dir, "go.mod"))
 })
 
 // peerPath returns a function that builds one of the other fronts once, and

@@ -77,7 +77,7 @@ func TestRoundTrip(t *testing.T) {
 		if i == 0 {
 			least = 2 * roundTrip
 		}
-		if took < least {
+		if took < least-time.Millisecond { // a timer may be early by a fraction of that
 			t.Errorf("round trip %d took %v, want %v at least", i, took, least)
 		}
 		shortest = min(shortest, took)
