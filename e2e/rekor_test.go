@@ -148,6 +148,18 @@ func (w *rekorWorld) intoto(t testing.TB, tag string, a *sigstore.Author, statem
 	return w.logged(t, tag, proposal)
 }
 
+// mustHoldFew checks that nothing is logged again and again under faults. A
+// second record of one statement can be: of a create whose connection broke, that
+// the log got when its sender had given up and looked. It changes nothing.
+func (w *rekorWorld) mustHoldFew(t testing.TB) {
+	t.Helper()
+	for hash, n := range w.written(t) {
+		if n > 2 {
+			t.Errorf("%d records of one tag and digest: %x", n, hash)
+		}
+	}
+}
+
 // written counts the log's entries by the statement whose hash they hold. It
 // reads the log itself, not the index.
 func (w *rekorWorld) written(t testing.TB) map[[32]byte]int {
