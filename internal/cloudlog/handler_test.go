@@ -257,7 +257,7 @@ func FuzzLine(f *testing.F) {
 			t.Fatalf("%v: %q", err, &ours)
 		}
 		if err := json.Unmarshal(theirs.Bytes(), &want); err != nil {
-			t.Skip("slog's own line is not JSON") // nor can it be compared
+			return // slog's own line is not JSON, so there is nothing to compare with
 		}
 		if fmt.Sprint(got) != fmt.Sprint(want) || bytes.Count(ours.Bytes(), []byte("\n")) != 1 {
 			t.Errorf("got  %q\nwant %q", &ours, &theirs)
