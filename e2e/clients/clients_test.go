@@ -91,6 +91,18 @@ func pull(t *testing.T, r *registry.Registry, c clients.Client, ref, digest stri
 }
 
 func TestLeavesNothing(t *testing.T) {
+	// Tests of other packages run their clients at the same time. t.TempDir's
+	// name is too long for a socket's path.
+	dir, err := os.MkdirTemp("", "left-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.Remove(dir); err != nil {
+			t.Errorf("files are left: %v", err)
+		}
+	})
+	t.Setenv("TMPDIR", dir)
 	t.Run("clients", func(t *testing.T) { clients.All(t) })
 	mounts, err := os.ReadFile("/proc/self/mounts")
 	if errors.Is(err, os.ErrNotExist) && os.Getenv("CI") != "true" {
@@ -100,10 +112,8 @@ func TestLeavesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	for line := range strings.Lines(string(mounts)) {
-		for _, name := range clients.Names() {
-			if strings.Contains(line, os.TempDir()+"/"+name+"-") {
-				t.Errorf("a mount is left: %s", line)
-			}
+		if strings.Contains(line, dir+"/") {
+			t.Errorf("a mount is left: %s", line)
 		}
 	}
 }
