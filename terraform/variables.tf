@@ -128,8 +128,12 @@ variable "allow" {
   nullable    = false
 
   validation {
-    condition     = alltrue([for p in var.allow : can(regex("^[a-zA-Z0-9.:-]+(/[a-z0-9._*-]+)+$", p))])
-    error_message = "Each pattern must be registry/repository, where an asterisk stands for any part of a name."
+    # The registry is written out: it has a dot or a port, or is localhost.
+    condition = alltrue([for p in var.allow : can(regex(join("", [
+      "^([a-z0-9]+(-+[a-z0-9]+)*((\\.[a-z0-9]+(-+[a-z0-9]+)*)+(:[1-9][0-9]{0,4})?|:[1-9][0-9]{0,4})|localhost)",
+      "(/[a-z0-9*]+((\\.|_|__|-+)[a-z0-9*]+)*)+$",
+    ]), p)) && !can(regex("[*][*].|[^/][*][*]", p))])
+    error_message = "Each pattern must be registry/repository with the registry written out, such as docker.io/library/*. An asterisk stands for any characters within one part of a name; two of them, as the last part, for all that is below."
   }
 }
 

@@ -196,12 +196,9 @@ func (v *verifier) judge(ctx context.Context, image pullfile.Image) verdict {
 	if err != nil {
 		return d.cannotTell(err)
 	}
-	outcome, s := record.Decide(d.Current, sightings)
-	if outcome == record.Unnamed && uerr == nil {
-		if s, err = v.log.Resolve(ctx, s, d.Current); err != nil {
-			return d.cannotTell(err)
-		}
-		outcome, s = record.Decide(d.Current, []record.Sighting{s})
+	outcome, s, err := record.Settle(ctx, d.Current, sightings, v.log.Resolve)
+	if err != nil {
+		return d.cannotTell(err)
 	}
 	if outcome == record.Unseen {
 		d.Verdict = notRecorded

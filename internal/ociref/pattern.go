@@ -42,7 +42,13 @@ func ParsePattern(s string) (Pattern, error) {
 	if registry == hub && len(parts) == 1 && !deep {
 		parts = []string{"library", parts[0]}
 	}
-	return Pattern{parts: append([]string{registry}, parts...), deep: deep}, nil
+	parts = append([]string{registry}, parts...)
+	for _, text := range []string{s, strings.Join(parts, "/")} {
+		if len(strings.ReplaceAll(text, "*", "")) > maxName {
+			return Pattern{}, fmt.Errorf("pattern %s: no name is longer than %d characters", quote(s), maxName)
+		}
+	}
+	return Pattern{parts: parts, deep: deep}, nil
 }
 
 // Match reports whether the pattern selects the repository of a [Request].

@@ -1,6 +1,7 @@
 package ociref_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/tlogistry/tlogistry/internal/ociref"
@@ -92,6 +93,8 @@ func TestParsePatternErrors(t *testing.T) {
 		{"ghcr.io/..", `pattern "ghcr.io/..": ".." is neither part of a name nor an asterisk`},
 		{"ghcr.io/app:v1", `pattern "ghcr.io/app:v1": "app:v1" is neither part of a name nor an asterisk`},
 		{"ghcr.io/app\n", `pattern "ghcr.io/app\n": "app\n" is neither part of a name nor an asterisk`},
+		{"ghcr.io/" + strings.Repeat("a", 248), `pattern "ghcr.io/` + strings.Repeat("a", 142) + `" and more: no name is longer than 255 characters`},
+		{"docker.io/" + strings.Repeat("a", 232) + "*", `pattern "docker.io/` + strings.Repeat("a", 140) + `" and more: no name is longer than 255 characters`},
 	}
 	for _, test := range tests {
 		t.Run(test.pattern, func(t *testing.T) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -79,7 +78,7 @@ func (p *Pages) ask(ctx context.Context, req ociref.Request) (*look, error) {
 	}
 	registry.Wait()
 	if err == nil {
-		l.outcome, l.sighting, err = p.decide(ctx, l.current, sightings)
+		l.outcome, l.sighting, err = record.Settle(ctx, l.current, sightings, p.c.Log.Resolve)
 	}
 	if err == nil && l.outcome != record.Unseen {
 		l.prove(ctx, p)
@@ -89,29 +88,6 @@ func (p *Pages) ask(ctx context.Context, req ociref.Request) (*look, error) {
 	}
 	others.Wait()
 	return l, err
-}
-
-// decide applies the rule that pulls are served by, as far as it can be without
-// the registry's digest.
-func (p *Pages) decide(ctx context.Context, current string, sightings []record.Sighting) (record.Outcome, record.Sighting, error) {
-	for {
-		outcome, s := record.Decide(current, sightings)
-		if outcome != record.Unnamed || current == "" {
-			return outcome, s, nil
-		}
-		named, err := p.c.Log.Resolve(ctx, s, current)
-		switch {
-		case errors.Is(err, record.ErrForeign):
-			sightings = slices.DeleteFunc(slices.Clone(sightings), func(o record.Sighting) bool { return o.UUID == s.UUID })
-			continue
-		case err != nil:
-			return outcome, s, err
-		case named.Digest == "":
-			return outcome, s, nil
-		}
-		outcome, s = record.Decide(current, []record.Sighting{named})
-		return outcome, s, nil
-	}
 }
 
 func (l *look) askRegistry(ctx context.Context, p *Pages, req ociref.Request) {

@@ -204,6 +204,46 @@ run "allow_with_comma" {
   expect_failures = [var.allow]
 }
 
+run "allow_in_capitals" {
+  command = plan
+
+  variables {
+    allow = ["GHCR.io/acme/**"]
+  }
+
+  expect_failures = [var.allow]
+}
+
+run "allow_with_implied_registry" {
+  command = plan
+
+  variables {
+    allow = ["library/*"]
+  }
+
+  expect_failures = [var.allow]
+}
+
+run "allow_with_asterisks_inside" {
+  command = plan
+
+  variables {
+    allow = ["ghcr.io/**/app"]
+  }
+
+  expect_failures = [var.allow]
+}
+
+run "allow_with_two_dots" {
+  command = plan
+
+  variables {
+    allow = ["docker.io/a..b"]
+  }
+
+  expect_failures = [var.allow]
+}
+
 run "env_in_small_letters" {
   command = plan
 
