@@ -123,6 +123,8 @@ func tokenRulings() map[string]ruling {
 func listRulings() map[string]ruling {
 	const noObject = ": the list is not a JSON object"
 	m := map[string]ruling{}
+	// What is no index is the answer of a registry without referrers.
+	notThere := ruling{404, "MANIFEST_UNKNOWN", "REG/app@" + hostile.Digest("x") + " is not known to registry REG"}
 	for kind, last := range map[string]string{"tags: ": "tags/list", "referrers: ": "referrers/" + hostile.Digest("x")} {
 		for name, of := range map[string]ruling{
 			"without end":         bad(tooLong),
@@ -132,6 +134,7 @@ func listRulings() map[string]ruling {
 			"array":               bad(noObject),
 			"deep":                bad(noObject),
 			"half":                bad(noObject),
+			"many members":        bad(": more than 100 members"),
 			"silent":              late,
 			"type of a page":      good,
 			"link elsewhere":      good,
@@ -145,6 +148,9 @@ func listRulings() map[string]ruling {
 		} {
 			m[kind+name] = of
 		}
+	}
+	for _, name := range []string{"HTML", "array", "deep", "half", "many members"} {
+		m["referrers: "+name] = notThere
 	}
 	return m
 }

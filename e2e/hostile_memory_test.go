@@ -24,7 +24,7 @@ var bombs = []string{
 var bombsToo = []string{
 	"endless manifest", "manifest too long", "manifest of one too many", "gzip bomb", "zstd bomb", "many members", "deep", "deep, closed",
 	"long name", "long type", "long text", "error without end", "404 without end", "redirect with a body without end",
-	"token without end, TLS", "tags: without end", "tags: too long", "tags: deep", "tags: gzip bomb",
+	"token without end, TLS", "tags: without end", "tags: too long", "tags: deep", "tags: many members", "tags: gzip bomb",
 	"referrers: without end", "referrers: deep", "blob: without end", "blob: 500 without end",
 }
 

@@ -2,6 +2,7 @@ package hostile
 
 import (
 	"net/http"
+	"strconv"
 	"strings"
 )
 
@@ -17,6 +18,7 @@ func lists(bomb string) map[string]behaviour {
 		"array":               text(200, `["v1"]`),
 		"deep":                text(200, `{"tags":`+strings.Repeat("[", limit-100)),
 		"half":                text(200, list[:20]),
+		"many members":        text(200, manyNames()),
 		"silent":              raw("HTTP/1.1 200 OK\r\n\r\n", silent),
 		"type of a page":      text(200, list, "Content-Type: text/html"),
 		"link elsewhere":      text(200, list, `Link: <http://127.0.0.1:1/v2/evil/LAST?n=1&last=v1>; rel="next"`),
@@ -32,6 +34,16 @@ func lists(bomb string) map[string]behaviour {
 		m["referrers: "+name] = behaviour{referrers: ending(h, "")}
 	}
 	return m
+}
+
+// manyNames is a list with as many members as fit.
+func manyNames() string {
+	var b strings.Builder
+	b.WriteString(`{"name":"another/name"`)
+	for i := 0; b.Len() < limit-100; i++ {
+		b.WriteString(`,"` + strconv.FormatInt(int64(i), 36) + `":1`)
+	}
+	return b.String() + "}"
 }
 
 // ending fills in the last part of a list's path in Link: what was asked for

@@ -2,12 +2,12 @@ package front
 
 import (
 	"context"
-	"encoding/json"
 	"net/http"
 	"net/url"
 	"strings"
 
 	"github.com/tlogistry/tlogistry/internal/ociref"
+	"github.com/tlogistry/tlogistry/internal/upstream"
 )
 
 // blob sends the client to where a blob is, or passes it through where the
@@ -30,19 +30,18 @@ func (h *Handler) blob(ctx context.Context, r *http.Request, req ociref.Request)
 // the tags that are derived from digests. ns and query are the two parts of the
 // request's query; ns is for this service alone.
 func (h *Handler) pass(ctx context.Context, r *http.Request, req ociref.Request, ns, query string) (*answer, error) {
-	up, err := h.o.Upstream.Pass(ctx, r.Method, req, query, r.Header["Accept"])
+	up, err := h.o.Upstream.Pass(ctx, req, upstream.Wish{
+		Method: r.Method,
+		Query:  query,
+		Accept: r.Header["Accept"],
+		Name:   typedName(r.URL.Path),
+	})
 	if err != nil {
 		return nil, err
 	}
 	a := &answer{status: up.Status, header: clone(up.Header), body: up.Body}
 	if next := nextPage(r.URL.Path, ns, up.Next); next != "" {
 		a.header.Set("Link", "<"+next+`>; rel="next"`)
-	}
-	if req.Kind == ociref.Tags {
-		a.header.Del("Content-Length")
-		if r.Method == http.MethodGet {
-			a.body = rename(up.Body, typedName(r.URL.Path))
-		}
 	}
 	return a, nil
 }
@@ -65,23 +64,4 @@ func nextPage(path, ns, query string) string {
 // typedName is the repository's name in the path of a tag list, as typed.
 func typedName(path string) string {
 	return strings.TrimSuffix(strings.TrimPrefix(path, "/v2/"), "/tags/list")
-}
-
-// rename sets the name in a tag list to what the client asked for. A body that
-// is no tag list stays as it is.
-func rename(body []byte, name string) []byte {
-	var list map[string]json.RawMessage
-	if err := json.Unmarshal(body, &list); err != nil || list["name"] == nil {
-		return body
-	}
-	typed, err := json.Marshal(name)
-	if err != nil {
-		return body
-	}
-	list["name"] = typed
-	renamed, err := json.Marshal(list)
-	if err != nil {
-		return body
-	}
-	return renamed
 }

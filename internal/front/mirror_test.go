@@ -139,9 +139,9 @@ func TestMirrorLists(t *testing.T) {
 	s := newSite(t, setup{})
 	digest := digestOf("subject")
 	for _, tt := range []struct{ name, list, typed, body, contentType string }{
-		{"tags", "app/tags/list", "app/tags/list", `{"name":"app","tags":["a"]}`, "application/json"},
-		{"tags, ns in the path", "app/tags/list", "registry.test/app/tags/list", `{"name":"registry.test/app","tags":["a"]}`, "application/json"},
-		{"referrers", "app/referrers/" + digest, "app/referrers/" + digest, `{"name":"app","tags":["a"]}`, indexType},
+		{"tags", "app/tags/list", "app/tags/list", `{"name":"app","tags":["a"],"manifests":[]}`, "application/json"},
+		{"tags, ns in the path", "app/tags/list", "registry.test/app/tags/list", `{"name":"registry.test/app","tags":["a"],"manifests":[]}`, "application/json"},
+		{"referrers", "app/referrers/" + digest, "app/referrers/" + digest, `{"name":"app","tags":["a"],"manifests":[]}`, indexType},
 	} {
 		for query, w := range map[string]struct{ sent, link string }{
 			"":                {"", "?last=b&n=2&ns=registry.test"},
@@ -152,7 +152,7 @@ func TestMirrorLists(t *testing.T) {
 			t.Run(tt.name+" "+query, func(t *testing.T) {
 				// What a registry says of ns is nothing to go by.
 				for _, link := range []string{"?last=b&n=2", "?last=b&n=2&ns=evil.example", "?ns=evil.example&last=b&%6es=x&n=2"} {
-					s.origin.answers(lists(`{"name":"app","tags":["a"]}`, "Link", "</v2/"+tt.list+link+`>; rel="next"`))
+					s.origin.answers(lists(`{"name":"app","tags":["a"],"manifests":[]}`, "Link", "</v2/"+tt.list+link+`>; rel="next"`))
 					check(t, "GET", s.do("GET", "/v2/"+tt.typed+"?"+query+"ns=registry.test"), asked(want(200, tt.body, "Content-Type", tt.contentType,
 						"Link", "</v2/"+tt.typed+w.link+`>; rel="next"`), "registry.test"))
 				}

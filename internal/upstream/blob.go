@@ -161,7 +161,10 @@ func blobType(said string) string {
 	if err != nil || kind != "multipart/byteranges" {
 		return "application/octet-stream"
 	}
-	return mime.FormatMediaType(kind, params)
+	if whole := mime.FormatMediaType(kind, params); len(whole) <= maxValue {
+		return whole
+	}
+	return "application/octet-stream"
 }
 
 // ranges returns what goes upstream of a client's header.

@@ -157,6 +157,23 @@ func TestBlobOfSeveralRanges(t *testing.T) {
 	}
 }
 
+func TestBlobType(t *testing.T) {
+	long := "multipart/byteranges; boundary=" + strings.Repeat("a", maxValue)
+	for said, want := range map[string]string{
+		"":                                 "application/octet-stream",
+		"text/html":                        "application/octet-stream",
+		"multipart/byteranges":             "multipart/byteranges",
+		"multipart/byteranges; boundary=x": "multipart/byteranges; boundary=x",
+		"multipart/byteranges; boundary":   "application/octet-stream",
+		long[:maxValue]:                    long[:maxValue],
+		long[:maxValue+1]:                  "application/octet-stream",
+	} {
+		if got := blobType(said); got != want {
+			t.Errorf("%q: %q, want %q", said, got, want)
+		}
+	}
+}
+
 // A mapped registry's redirects to itself may lead nowhere for a client.
 func TestBlobOfMappedRegistry(t *testing.T) {
 	w, c := mapped(t, Config{})

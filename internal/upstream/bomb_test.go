@@ -159,7 +159,7 @@ func TestDeclaredTooLong(t *testing.T) {
 	const text = "registry reg.example gave a bad answer: longer than 4194304 bytes"
 	_, err := c.Manifest(t.Context(), tag(t))
 	wantError(t, err, 502, "UNAVAILABLE", text)
-	_, err = c.Pass(t.Context(), "GET", request(t, "/v2/reg.example/app/tags/list"), "", nil)
+	_, err = c.Pass(t.Context(), request(t, "/v2/reg.example/app/tags/list"), Wish{Method: "GET"})
 	wantError(t, err, 502, "UNAVAILABLE", text)
 }
 
@@ -244,32 +244,4 @@ func FuzzMembers(f *testing.F) {
 			}
 		}
 	})
-}
-
-// Only requests that a registry led elsewhere say so.
-func TestLoopHeader(t *testing.T) {
-	w, c := unmapped(t, Config{})
-	w.gate("https://auth.example.com/token", `{"token":"good"}`)
-	w.mux.Handle("reg.example.com/v2/app/manifests/v1", http.RedirectHandler("/own", http.StatusFound))
-	w.mux.Handle("reg.example.com/own", http.RedirectHandler("https://cdn.example.com/m", http.StatusFound))
-	w.serve("cdn.example.com/m", 200, "Content-Type: "+indexType+"\n\n"+indexJSON)
-	if _, err := c.Manifest(t.Context(), request(t, "/v2/reg.example.com/app/manifests/v1")); err != nil {
-		t.Fatal(err)
-	}
-	for _, r := range w.take() {
-		if got, want := Looped(r.Header), r.Host != "reg.example.com"; got != want {
-			t.Errorf("%s%s: %v", r.Host, r.URL, got)
-		}
-	}
-}
-
-func TestLooped(t *testing.T) {
-	for value, want := range map[string]bool{
-		"": false, "tlogistry": true, "TLOGISTRY": true, "cloudflare; loops=1, tlogistry": true, "a, tlogistry;v=1 , b": true,
-		"cloudflare; x=tlogistry": false, "tlogistry2": false,
-	} {
-		if got := Looped(http.Header{"Cdn-Loop": {"other", value}}); got != want {
-			t.Errorf("%q: %v", value, got)
-		}
-	}
 }

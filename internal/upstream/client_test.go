@@ -105,11 +105,11 @@ func TestRealRegistry(t *testing.T) {
 		}
 	}
 
-	tags, err := c.Pass(t.Context(), "GET", request(t, "/v2/reg.example/acme/app/tags/list"), "n=10", nil)
+	tags, err := c.Pass(t.Context(), request(t, "/v2/reg.example/acme/app/tags/list"), Wish{Method: "GET", Query: "n=10"})
 	if err != nil || !strings.Contains(string(tags.Body), `"v1"`) {
 		t.Errorf("tags: %+v, %v", tags, err)
 	}
-	referrers, err := c.Pass(t.Context(), "GET", request(t, "/v2/reg.example/acme/app/referrers/"+subject), "", nil)
+	referrers, err := c.Pass(t.Context(), request(t, "/v2/reg.example/acme/app/referrers/"+subject), Wish{Method: "GET"})
 	if err != nil || referrers.Header.Get("Content-Type") != indexType || !strings.Contains(string(referrers.Body), manifestType) {
 		t.Errorf("referrers: %+v, %v", referrers, err)
 	}

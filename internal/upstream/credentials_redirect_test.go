@@ -92,7 +92,7 @@ func TestRedirectsLeaveCredentialsBehind(t *testing.T) {
 				return err
 			}, "a.reg.example.com/m", "reg.example.com/v2/app/manifests/v2 "+test.header)
 			asks(func() error {
-				_, err := c.Pass(t.Context(), "GET", request(t, "/v2/reg.example.com/app/tags/list"), "", nil)
+				_, err := c.Pass(t.Context(), request(t, "/v2/reg.example.com/app/tags/list"), Wish{Method: "GET"})
 				return err
 			}, "other.example.com/list", "reg.example.com/v2/app/tags/list "+test.header)
 			asks(func() error {

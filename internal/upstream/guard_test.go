@@ -96,7 +96,7 @@ func TestForbiddenRegistries(t *testing.T) {
 			case "/manifests/v1":
 				_, err = c.Manifest(t.Context(), r)
 			case "/tags/list":
-				_, err = c.Pass(t.Context(), "GET", r, "", nil)
+				_, err = c.Pass(t.Context(), r, Wish{Method: "GET"})
 			default:
 				_, err = c.Blob(t.Context(), "GET", r, nil)
 			}

@@ -6,9 +6,10 @@ import (
 )
 
 // A registry can name this service as its token service, or redirect a manifest
-// to it, for another manifest of its own, and so on without end. So requests
-// that go anywhere but to a registry's own origin carry CDN-Loop (RFC 8586).
-// Those to its own do not: one such service may well be mapped to another.
+// to it, for another manifest of its own, and so on without end; and a client
+// can name it as a registry, by another of its hosts. So requests carry CDN-Loop
+// (RFC 8586). Those to the origin of a mapped registry do not: an operator may
+// well map one such service to another.
 const (
 	loopHeader = "CDN-Loop"
 	loopID     = "tlogistry"

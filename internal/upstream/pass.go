@@ -23,42 +23,52 @@ const (
 // An Answer is an upstream's answer that is passed on.
 type Answer struct {
 	Status int         // always 200; everything else is an error
-	Header http.Header // Content-Type, ETag, Last-Modified, OCI-Filters-Applied, OCI-Subject, Ratelimit-*; for a manifest Docker-Content-Digest; for HEAD Content-Length
-	Body   []byte      // at most 4 MiB, a JSON object; nil for HEAD
+	Header http.Header // Content-Type, ETag, Last-Modified, OCI-Filters-Applied, OCI-Subject, Ratelimit-*; for a manifest Docker-Content-Digest; for HEAD Content-Length, unless it is a tag list
+	Body   []byte      // at most 4 MiB, but for a name that is longer; a JSON object; nil for HEAD
 	Next   string      // raw query for the next page; empty on the last
 }
 
+// A Wish is what a client asks for in a request that is passed through.
+type Wish struct {
+	Method string   // GET or HEAD
+	Query  string   // raw; at most 4 KiB
+	Accept []string // header values; without any those that fit are sent
+	Name   string   // of the repository as typed, for the tag list's "name"
+}
+
 // Pass forwards a tag list, a referrers request, or a manifest request for a
-// tag that is derived from a digest, with the method GET or HEAD. The query
-// and the Accept headers are the client's; without Accept headers they are
-// those that fit.
+// tag that is derived from a digest.
 //
 // The answer's Link is not among its headers: it names the upstream's path.
-// Next holds its query. The "name" in a tag list is the upstream's, too.
+// Next holds its query. A registry that has no API for referrers is one that
+// knows none: 404, whatever it says itself.
 //
 // Redirects are followed. The whole takes no longer than [Config].Timeout.
 // Lists longer than 4 MiB are an error: clients do not read them either.
 // Errors are *[Error].
-func (c *Client) Pass(ctx context.Context, method string, r ociref.Request, rawQuery string, accept []string) (*Answer, error) {
+func (c *Client) Pass(ctx context.Context, r ociref.Request, w Wish) (*Answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	if !isQuery(rawQuery) {
+	if !isQuery(w.Query) {
 		return nil, &Error{Status: http.StatusBadRequest, Code: "UNSUPPORTED", Message: "the query is not one, or too long"}
 	}
 	to := c.registry(r.Registry())
-	q := passQuestion(to, r, method)
-	q.url.RawQuery = rawQuery
-	if size := len(strings.Join(accept, "")); size > 0 && size <= maxAccept {
-		q.header = http.Header{"Accept": accept}
+	q := passQuestion(to, r, w.Method)
+	q.url.RawQuery = w.Query
+	if size := len(strings.Join(w.Accept, "")); size > 0 && size <= maxAccept {
+		q.header = http.Header{"Accept": w.Accept}
 	}
 	resp, err := c.ask(ctx, q)
 	if err != nil {
 		return nil, err
 	}
+	if lacksReferrers(r, resp, w.Method) {
+		resp.StatusCode = http.StatusNotFound
+	}
 	if resp.StatusCode != http.StatusOK {
 		return nil, refused(to, r, resp)
 	}
-	a, err := answer(resp, r, method)
+	a, err := answer(resp, r, w)
 	if err != nil {
 		return nil, contradiction(to, err)
 	}
@@ -80,7 +90,7 @@ func passQuestion(to *registry, r ociref.Request, method string) question {
 
 // answer checks what may be passed on. A list's Content-Type is the one that
 // the specification sets, because registries leave it out.
-func answer(resp *http.Response, r ociref.Request, method string) (*Answer, error) {
+func answer(resp *http.Response, r ociref.Request, w Wish) (*Answer, error) {
 	a := &Answer{
 		Status: resp.StatusCode,
 		Header: pick(resp.Header, "ETag", "Last-Modified", "OCI-Filters-Applied", "OCI-Subject"),
@@ -88,16 +98,16 @@ func answer(resp *http.Response, r ociref.Request, method string) (*Answer, erro
 	var err error
 	switch {
 	case r.Kind == ociref.Manifest:
-		err = a.manifest(resp, method)
+		err = a.manifest(resp, w.Method)
 	case r.Kind == ociref.Tags:
-		err = a.list(resp, method, "application/json")
+		err = a.tags(resp, w)
 	default:
-		err = a.list(resp, method, string(types.OCIImageIndex))
+		err = a.list(resp, w.Method, string(types.OCIImageIndex))
 	}
 	if err != nil {
 		return nil, err
 	}
-	if length := resp.Header.Get("Content-Length"); method == http.MethodHead && length != "" {
+	if length := resp.Header.Get("Content-Length"); w.Method == http.MethodHead && length != "" && r.Kind != ociref.Tags {
 		a.Header.Set("Content-Length", length)
 	}
 	a.Next, err = next(resp.Header.Values("Link"), resp.Request.URL)
@@ -121,6 +131,15 @@ func (a *Answer) list(resp *http.Response, method, mediaType string) error {
 	}
 	a.Body = body
 	return nil
+}
+
+// tags takes over a tag list. Its length is another one with another name.
+func (a *Answer) tags(resp *http.Response, w Wish) error {
+	err := a.list(resp, w.Method, "application/json")
+	if err == nil && a.Body != nil {
+		a.Body, err = renamed(a.Body, w.Name)
+	}
+	return err
 }
 
 func (a *Answer) manifest(resp *http.Response, method string) error {

@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -24,7 +25,7 @@ func TestPass(t *testing.T) {
 		"tags": {"GET", "tags/list", "n=2&last=x", nil,
 			"Content-Type: text/plain\nSet-Cookie: a=b\nX: y\nLink: </v2/app/tags/list?n=2&last=b>; rel=\"next\"\n\n" + list,
 			"GET /v2/app/tags/list?n=2&last=x", "application/json",
-			"map[Content-Type:[application/json]]", list, "n=2&last=b"},
+			"map[Content-Type:[application/json]]", `{"name":"typed/app","tags":["a","b"]}`, "n=2&last=b"},
 		"referrers": {"GET", "referrers/" + blobDigest, "artifactType=a%2Fb", nil,
 			"Content-Type: " + indexType + "\nOCI-Filters-Applied: artifactType\nRatelimit-Limit: 9\n\n" + indexJSON,
 			"GET /v2/app/referrers/" + blobDigest + "?artifactType=a%2Fb", indexType,
@@ -43,14 +44,14 @@ func TestPass(t *testing.T) {
 			"map[Content-Length:[7] Content-Type:[application/octet-stream]]", "", ""},
 		"head of a list": {"HEAD", "tags/list", "", nil, "Content-Length: 7\n\n",
 			"HEAD /v2/app/tags/list", "application/json",
-			"map[Content-Length:[7] Content-Type:[application/json]]", "", ""},
+			"map[Content-Type:[application/json]]", "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w, c := mapped(t, Config{})
 			w.open()
 			w.serve("/v2/app/", 200, test.answer)
 			r := request(t, "/v2/reg.example/app/"+test.path)
-			a, err := c.Pass(t.Context(), test.method, r, test.query, test.accept)
+			a, err := c.Pass(t.Context(), r, Wish{Method: test.method, Query: test.query, Accept: test.accept, Name: "typed/app"})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -73,7 +74,8 @@ func TestPassOfRubbish(t *testing.T) {
 	for name, test := range map[string]struct{ path, answer, text string }{
 		"HTML":            {"tags/list", "Content-Type: text/html\n\n<html>", "the list is not a JSON object"},
 		"half an object":  {"tags/list", "\n\n{", "the list is not a JSON object"},
-		"an array":        {"referrers/" + blobDigest, "\n\n[]", "the list is not a JSON object"},
+		"an array":        {"tags/list", "\n\n[]", "the list is not a JSON object"},
+		"many members":    {"tags/list", "\n\n{" + strings.Repeat(`"a":1,`, 100) + `"b":1}`, "more than 100 members"},
 		"gzip":            {"tags/list", "Content-Encoding: gzip\n\n{}", `content encoding "gzip" was not asked for`},
 		"too long":        {"tags/list", "\n\n" + strings.Repeat(" ", maxBody+1), "longer than 4194304 bytes"},
 		"empty":           {"tags/list", "", "empty"},
@@ -92,7 +94,7 @@ func TestPassOfRubbish(t *testing.T) {
 			} else {
 				w.serve("/v2/app/", 200, test.answer)
 			}
-			_, err := c.Pass(t.Context(), "GET", request(t, "/v2/reg.example/app/"+test.path), "", nil)
+			_, err := c.Pass(t.Context(), request(t, "/v2/reg.example/app/"+test.path), Wish{Method: "GET"})
 			if test.text == "" {
 				wantError(t, err, 502, "UNAVAILABLE", "registry reg.example leads to an address that this service does not connect to: "+
 					"dial tcp 169.254.169.254:443: forbidden address: 169.254.169.254 is not on the public internet")
@@ -114,8 +116,45 @@ func TestPassOfNothing(t *testing.T) {
 		"manifests/" + signature:  {"MANIFEST_UNKNOWN", "reg.example/app:" + signature + " is not known to registry reg.example"},
 	} {
 		for _, method := range []string{"GET", "HEAD"} {
-			_, err := c.Pass(t.Context(), method, request(t, "/v2/reg.example/app/"+path), "", nil)
+			_, err := c.Pass(t.Context(), request(t, "/v2/reg.example/app/"+path), Wish{Method: method})
 			wantError(t, err, 404, test.code, test.text)
+		}
+	}
+}
+
+// Registries without referrers say so in many ways. Clients go on with the tag
+// that is derived from the digest after one of them.
+func TestPassWithoutReferrers(t *testing.T) {
+	const text = "reg.example/app@" + blobDigest + " is not known to registry reg.example"
+	for name, test := range map[string]struct {
+		status       int
+		answer, says string
+	}{
+		"400":            {400, "", ""},
+		"405":            {405, "", ""},
+		"406":            {406, "", ""},
+		"501":            {501, "", ""},
+		"a page":         {200, "Content-Type: text/html\n\n<html>", ""},
+		"errors":         {200, "Content-Type: application/json\n\n" + `{"errors":[{"code":"UNSUPPORTED","message":"no"}]}`, `; it says "no"`},
+		"an array":       {200, "\n\n[]", ""},
+		"half an object": {200, "\n\n{", ""},
+		"an image":       {200, "Content-Type: " + manifestType + "\n\n" + imageJSON, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, c := mapped(t, Config{})
+			w.open()
+			w.serve("/v2/app/", test.status, test.answer)
+			_, err := c.Pass(t.Context(), request(t, "/v2/reg.example/app/referrers/"+blobDigest), Wish{Method: "GET"})
+			wantError(t, err, 404, "MANIFEST_UNKNOWN", text+test.says)
+		})
+	}
+	for _, status := range []int{401, 403, 429, 500, 503} {
+		w, c := mapped(t, Config{})
+		w.open()
+		w.serve("/v2/app/", status, "")
+		var known *Error
+		if _, err := c.Pass(t.Context(), request(t, "/v2/reg.example/app/referrers/"+blobDigest), Wish{Method: "GET"}); !errors.As(err, &known) || known.Status == 404 {
+			t.Errorf("%d: %v", status, err)
 		}
 	}
 }
@@ -123,7 +162,7 @@ func TestPassOfNothing(t *testing.T) {
 func TestPassOfBadQuery(t *testing.T) {
 	w, c := mapped(t, Config{})
 	for _, query := range []string{"a b", "a\r\nX: y", "%zz", "a;b", "n=1#f", "é", `"`, strings.Repeat("x", maxQuery+1)} {
-		_, err := c.Pass(t.Context(), "GET", ociref.Request{Kind: ociref.Tags, Repo: "reg.example/app"}, query, nil)
+		_, err := c.Pass(t.Context(), ociref.Request{Kind: ociref.Tags, Repo: "reg.example/app"}, Wish{Method: "GET", Query: query})
 		wantError(t, err, 400, "UNSUPPORTED", "the query is not one, or too long")
 	}
 	want(t, w.requests())

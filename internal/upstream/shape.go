@@ -84,8 +84,7 @@ const maxMembers = 100
 // error: parsers disagree about them, and Go's takes both. The values are parts
 // of text: a decoder would copy them, and they can be as long as a manifest.
 func members(text []byte) (map[string]json.RawMessage, error) {
-	text = bytes.TrimLeft(text, " \t\r\n")
-	if !bytes.HasPrefix(text, []byte("{")) {
+	if inside(text) == nil {
 		return nil, errors.New("not a JSON object")
 	}
 	var skipped struct{}
@@ -94,7 +93,7 @@ func members(text []byte) (map[string]json.RawMessage, error) {
 	}
 	seen := map[string]bool{}
 	found := map[string]json.RawMessage{}
-	for rest := text[1:]; ; {
+	for rest := inside(text); ; {
 		var key, value []byte
 		if key, rest = cutValue(rest); key == nil {
 			return found, nil
@@ -120,6 +119,16 @@ func members(text []byte) (map[string]json.RawMessage, error) {
 			}
 		}
 	}
+}
+
+// inside returns what follows the opening brace of a JSON object, and nil for
+// what is none.
+func inside(text []byte) []byte {
+	inner, ok := bytes.CutPrefix(bytes.TrimLeft(text, " \t\r\n"), []byte("{"))
+	if !ok {
+		return nil
+	}
+	return inner
 }
 
 // cutValue cuts the first value off the inside of a JSON object or array that

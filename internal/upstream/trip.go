@@ -81,7 +81,7 @@ func (t *trip) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	out.Header.Set("User-Agent", t.client.userAgent)
 	out.Header.Set("Accept-Encoding", "identity")
-	if !t.to.owns(req.URL) {
+	if !t.to.mapped() || !t.to.owns(req.URL) {
 		out.Header.Set(loopHeader, loopID)
 	}
 
