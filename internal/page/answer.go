@@ -92,7 +92,9 @@ func (p *Pages) failure(r *http.Request, err error) *answer {
 		say(http.StatusTooManyRequests, "Too many requests", much.Error())
 		a.retry = much.RetryAfter()
 	case errors.As(err, &broken):
-		p.c.Logger.ErrorContext(r.Context(), "no tag page", "path", r.URL.Path, "error", err.Error())
+		if r.Context().Err() == nil { // else whoever asked went away
+			p.c.Logger.ErrorContext(r.Context(), "no tag page", "path", r.URL.Path, "error", err.Error())
+		}
 		say(http.StatusServiceUnavailable, "The log cannot be asked",
 			"the transparency log could not be asked for this tag, or its answer could not be verified, so nothing is said about it; try again later")
 		a.retry = retryAfter

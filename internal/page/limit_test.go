@@ -1,9 +1,12 @@
 package page_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -257,5 +260,32 @@ func TestOthersWithoutIdentity(t *testing.T) {
 	text := body(t, ask(pages(t, c), "GET", "/tag/alpine:1"))
 	if !strings.Contains(text, "Not known at the moment") || strings.Contains(text, "secret") || w.crowds.Load() != 0 {
 		t.Errorf("%d\n%s", w.crowds.Load(), text)
+	}
+	// verify would not know either whose records to look for.
+	if strings.Contains(text, "tlogistry verify") {
+		t.Errorf("a line to verify without an identity:\n%s", text)
+	}
+}
+
+// Whoever goes away before there is a page is no error of the service.
+func TestGoneAway(t *testing.T) {
+	w := &world{}
+	for gone, lines := range map[bool]int{true: 0, false: 1} {
+		var log bytes.Buffer
+		c := w.config()
+		c.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelError}))
+		ctx, cancel := context.WithCancel(t.Context())
+		w.lookup = func(context.Context, string) ([]record.Sighting, error) {
+			if gone {
+				cancel()
+			}
+			return nil, errors.New("log is down")
+		}
+		r := httptest.NewRequest("GET", "/tag/alpine:1", nil).WithContext(ctx)
+		pages(t, c).ServeHTTP(httptest.NewRecorder(), r)
+		cancel()
+		if got := strings.Count(log.String(), "no tag page"); got != lines {
+			t.Errorf("gone %v: %d lines, want %d\n%s", gone, got, lines, &log)
+		}
 	}
 }

@@ -81,7 +81,7 @@ func states() []state {
 			lookup:   unnamed,
 			resolve:  func(_ context.Context, s record.Sighting, _ string) (record.Sighting, error) { return s, broken }, // of no digest
 			registry: func(context.Context, ociref.Request) (string, error) { return "", absent },
-		}, says: []string{"<strong>Recorded.</strong>", "The log does not hold it", "Cannot be told: "}},
+		}, says: []string{"<strong>Recorded.</strong>", "Not known: the log says a hash", "Cannot be told: "}},
 		{name: "unproved", world: &world{proving: func(context.Context, record.Sighting) (record.Proof, error) { return record.Proof{}, broken }},
 			says: []string{"<strong>Same.</strong>", "could not be asked for the proof"}},
 		{name: "others", world: &world{others: crowd(witness("a@acme.example", one, 50), witness(own, two, 51), witness("b@acme.example", two, 52), witness("a@acme.example", two, 53), witness("c@acme.example", "", 54))},
