@@ -97,6 +97,8 @@ func TestBadValues(t *testing.T) {
 		{"UPSTREAMS", "=http://localhost:5000", `UPSTREAMS="=http://localhost:5000": ` + mirrors},
 		{"UPSTREAMS", "docker.io=", `UPSTREAMS="docker.io=": ` + mirrors},
 		{"UPSTREAMS", "docker.io=localhost:5000", `UPSTREAMS="docker.io=localhost:5000": ` + mirrors},
+		{"UPSTREAMS", "docker.io=http://localhost:99999", `UPSTREAMS="docker.io=http://localhost:99999": ` + mirrors},
+		{"REKOR_URL", "https://rekor.example:0", `REKOR_URL="https://rekor.example:0": want an http or https address, with a port from 1 to 65535 if any`},
 		{"UPSTREAMS", "docker.io=http://u:p@localhost", `UPSTREAMS="docker.io=http://u:xxxxx@localhost": ` + mirrors},
 		{"UPSTREAMS", "docker.io=http://localhost?a=b", `UPSTREAMS="docker.io=http://localhost?a=b": ` + mirrors},
 		{"UPSTREAMS", "Docker.io=http://localhost", `UPSTREAMS="Docker.io=http://localhost": ` + mirrors},

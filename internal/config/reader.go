@@ -138,12 +138,21 @@ func baseURL(s string) (*url.URL, error) {
 		return nil, errors.New("well-formed")
 	case u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.Opaque != "":
 		return nil, errors.New("such as https://host")
+	case !isPort(u.Port()):
+		return nil, errors.New("with a port from 1 to 65535 if any")
 	case u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
 		return nil, errors.New("without user, query and fragment")
 	}
 	u.Path = strings.TrimRight(u.Path, "/")
 	u.RawPath = ""
 	return u, nil
+}
+
+// isPort reports whether a URL's port, which is digits, can be connected to.
+// None is the scheme's own.
+func isPort(s string) bool {
+	n, err := strconv.ParseUint(s, 10, 16)
+	return s == "" || err == nil && n > 0
 }
 
 func (r *reader) duration(name string, or, least time.Duration) time.Duration {
