@@ -3,6 +3,7 @@ package upstream
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -15,6 +16,9 @@ import (
 // it, as what was read is garbage for a while. Where one is slow, other long
 // ones wait; the short ones, as nearly all manifests are, do not.
 const roomBytes = maxBody + 1 + 1<<20
+
+// errNoRoom says that others' long bodies took all the time that there was.
+var errNoRoom = errors.New("no room for the answer")
 
 // A body is the body of an answer, read whole.
 type body struct {
@@ -50,7 +54,7 @@ func (t *trip) read(ctx context.Context, resp *http.Response) ([]byte, error) {
 		size = resp.ContentLength
 	}
 	if err := t.client.room.Acquire(ctx, size); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", errNoRoom, err)
 	}
 	release := func() { t.client.room.Release(size) }
 	held := context.AfterFunc(ctx, release)

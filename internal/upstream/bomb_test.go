@@ -71,6 +71,22 @@ func TestRoomForLongBodies(t *testing.T) {
 	c.roomy(t)
 }
 
+// A long answer that got no room is no fault of the registry.
+func TestNoRoom(t *testing.T) {
+	w, c := mapped(t, Config{Timeout: 200 * time.Millisecond})
+	w.open()
+	w.serve("/v2/app/manifests/long", 200, "Content-Type: "+manifestType+"\n\n"+imageJSON+strings.Repeat(" ", smallBody))
+	if err := c.room.Acquire(t.Context(), roomBytes); err != nil {
+		t.Fatal(err)
+	}
+	_, err := c.Manifest(t.Context(), request(t, "/v2/reg.example/app/manifests/long"))
+	wantError(t, err, 503, "UNAVAILABLE", "too many long answers of registries are being read; try again later: no room for the answer: context deadline exceeded")
+	c.room.Release(roomBytes)
+	if _, err := c.Manifest(t.Context(), request(t, "/v2/reg.example/app/manifests/long")); err != nil {
+		t.Error(err)
+	}
+}
+
 // roomy waits until all room is free, which is so a moment after an answer.
 func (c *Client) roomy(t *testing.T) {
 	t.Helper()

@@ -125,6 +125,7 @@ func New(c Config) *Client {
 			auth:   client.authenticator(base),
 			prefix: strings.Trim(base.Path, "/"),
 			own:    newTransport(only(base), timeout, c.roots),
+			blobs:  newTransport(only(base), timeout, c.roots),
 		}
 	}
 	return client
@@ -140,6 +141,7 @@ func (c *Client) Close() {
 	c.guarded.CloseIdleConnections()
 	for r := range maps.Values(c.mirrors) {
 		r.own.CloseIdleConnections()
+		r.blobs.CloseIdleConnections()
 	}
 }
 
@@ -159,6 +161,7 @@ type registry struct {
 	auth   authn.Authenticator // what it may be told; authn.Anonymous for nothing
 	prefix string              // put before every repository; empty for none
 	own    *http.Transport     // connects to base and nowhere else; nil if not mapped
+	blobs  *http.Transport     // as own, for what is streamed: clients that do not read on keep no manifest waiting
 }
 
 func (c *Client) registry(name string) *registry {

@@ -35,7 +35,7 @@ var ErrForbiddenAddress = errors.New("forbidden address")
 //	is malformed or is one of too many                502     UNAVAILABLE
 //	bytes or headers that contradict each other, a
 //	bad certificate, any other status                 502     UNAVAILABLE
-//	no connection; 503                                503     UNAVAILABLE
+//	no connection; 503; no room for a long answer     503     UNAVAILABLE
 //	out of time; 504                                  504     UNAVAILABLE
 //
 // 401 is never answered: clients would look for credentials, and none help.
@@ -86,6 +86,15 @@ func contradiction(to *registry, err error) *Error {
 
 // unreachable makes an *Error of a request to u that got no answer.
 func (c *Client) unreachable(ctx context.Context, to *registry, u *url.URL, err error) *Error {
+	if errors.Is(err, errNoRoom) {
+		return &Error{
+			Status:     http.StatusServiceUnavailable,
+			Code:       unavailable,
+			Message:    "too many long answers of registries are being read; try again later",
+			RetryAfter: "10",
+			Err:        err,
+		}
+	}
 	if ctx.Err() != nil {
 		err = context.Cause(ctx)
 	}

@@ -203,7 +203,7 @@ func TestOnly(t *testing.T) {
 
 func TestNoProxy(t *testing.T) {
 	_, c := mapped(t, Config{})
-	if c.guarded.Proxy != nil || c.mirrors["reg.example"].own.Proxy != nil {
+	if c.guarded.Proxy != nil || c.mirrors["reg.example"].own.Proxy != nil || c.mirrors["reg.example"].blobs.Proxy != nil {
 		t.Error("a proxy would connect where no guard is")
 	}
 }

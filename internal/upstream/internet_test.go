@@ -46,7 +46,7 @@ func newInternet(t *testing.T, c Config, hosts ...string) (internet, *Client) {
 	client := New(c)
 	t.Cleanup(client.Close)
 	for _, r := range client.mirrors { // a mapped origin is reached without the guard
-		r.own.DialContext = c.dial
+		r.own.DialContext, r.blobs.DialContext = c.dial, c.dial
 	}
 	return all, client
 }

@@ -60,6 +60,28 @@ func TestBlobSlowReader(t *testing.T) {
 	}
 }
 
+// Clients that do not read their blobs hold all the connections that there may
+// be for streams, and none that manifests need.
+func TestManifestsBesideBlobs(t *testing.T) {
+	w, c := mapped(t, Config{Timeout: 10 * time.Second})
+	w.open()
+	w.mux.HandleFunc(blobPath, func(rw http.ResponseWriter, r *http.Request) {
+		rw.(http.Flusher).Flush()
+		<-r.Context().Done()
+	})
+	w.serve("/v2/app/manifests/v1", 200, "Content-Type: "+indexType+"\n\n"+indexJSON)
+	for range maxConns {
+		b, err := c.Blob(t.Context(), "GET", blob(t, "reg.example"), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer b.Body.Close()
+	}
+	if _, err := c.Manifest(t.Context(), request(t, "/v2/reg.example/app/manifests/v1")); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestBlobThatNeverComes(t *testing.T) {
 	w, c := mapped(t, Config{Timeout: 100 * time.Millisecond})
 	w.open()

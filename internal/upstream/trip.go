@@ -102,6 +102,8 @@ func (t *trip) route(u *url.URL) (*http.Transport, error) {
 	switch {
 	case u.User != nil || u.Hostname() == "":
 		return nil, fmt.Errorf("%w: the address has a user or no host", errBadRedirect)
+	case t.to.mapped() && t.to.owns(u) && t.stream:
+		return t.to.blobs, nil
 	case t.to.mapped() && t.to.owns(u):
 		return t.to.own, nil
 	case t.to.mapped() && u.Host == t.to.base.Host:
