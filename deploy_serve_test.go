@@ -183,7 +183,7 @@ func TestUploadServes(t *testing.T) {
 	t.Cleanup(server.Close)
 	upstream := server.Listener.Addr().String()
 	image := push(t, upstream)
-	nobody := "127.0.0.1:" + freePort(t)
+	const nobody = "127.0.0.1:1" // a port that no other test's server can get
 	host := startFunction(t, executable, "UPSTREAMS=registry.test=http://"+upstream,
 		"GCE_METADATA_HOST="+nobody, "REKOR_URL=http://"+nobody, "FULCIO_URL=http://"+nobody)
 	if _, body := ask(t, host, "/", http.StatusOK); !strings.Contains(body, "tlogistry") {
@@ -193,6 +193,28 @@ func TestUploadServes(t *testing.T) {
 	header, body := ask(t, host, "/v2/registry.test/app/manifests/v1", http.StatusServiceUnavailable)
 	if !strings.Contains(body, `"UNAVAILABLE"`) || header.Get("Retry-After") == "" {
 		t.Errorf("Retry-After %q, %s", header.Get("Retry-After"), body)
+	}
+	checkCleaned(t, host)
+}
+
+// checkCleaned shows what the Functions Framework answers before the function is
+// asked: its mux sends a path with an empty or a dot component to another one.
+func checkCleaned(t *testing.T, host string) {
+	t.Helper()
+	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	for path, cleaned := range map[string]string{
+		"/v2//registry.test/app/manifests/v1":            "/v2/registry.test/app/manifests/v1",
+		"/v2/registry.test/other/../app/manifests/v1":    "/v2/registry.test/app/manifests/v1",
+		"/v2/registry.test/./app/manifests/v1?ns=x.test": "/v2/registry.test/app/manifests/v1?ns=x.test",
+	} {
+		res, err := client.Get("http://" + host + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if got := res.Header.Get("Location"); res.StatusCode != http.StatusTemporaryRedirect || got != cleaned {
+			t.Errorf("GET %s: %s to %q, want 307 to %q", path, res.Status, got, cleaned)
+		}
 	}
 }
 
