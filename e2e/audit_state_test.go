@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -170,7 +171,7 @@ func TestAuditState(t *testing.T) {
 }
 
 // TestAuditStateFails has an audit fail in every way. What it kept before, it
-// keeps.
+// keeps, unless the log's checkpoint was proved to go on from that.
 func TestAuditStateFails(t *testing.T) {
 	w := newAuditedWorld(t)
 	const (
@@ -253,19 +254,44 @@ func TestAuditStateFails(t *testing.T) {
 			}
 			w.rekor.Hook(test.hook)
 			cli(t, []string{"REKOR_TIMEOUT=1s"}, w.flags("audit", "--state", w.state)...).mustFail(t, test.status, test.text)
-			if got := readFile(t, w.state); !bytes.Equal(got, state) {
+			if slices.Contains([]string{"search-unreachable", "search-null", "entries-500", "entry-root", "entry-time", "entries-fewer"}, test.name) {
+				w.mustKeep(t, w.head.Note)
+			} else if got := readFile(t, w.state); !bytes.Equal(got, state) {
 				t.Errorf("the state was %q and is %q", state, got)
 			}
 		})
 	}
+}
+
+// mustKeep fails the test unless the state is a signed checkpoint of this text.
+func (w *auditedWorld) mustKeep(t testing.TB, note string) {
+	t.Helper()
+	var kept util.SignedCheckpoint
+	if err := kept.UnmarshalText(readFile(t, w.state)); err != nil || kept.Note != note {
+		t.Errorf("the state is of %q, %v; want %q", kept.Note, err, note)
+	}
+}
+
+// TestAuditStateFindings keeps the checkpoint of an audit that finds something, or
+// that is not told everything: what it has seen cannot be taken back.
+func TestAuditStateFindings(t *testing.T) {
+	w := newAuditedWorld(t)
+	w.writes(t, sigstore.DefaultEmail, proposal(t, w.author(t, sigstore.DefaultEmail), w.statement(t, "v1", w.two)))
+	_, head := w.headNow(t)
+	if got := w.audit(t, "--state", w.state); got.status != 1 || got.stderr != "" {
+		t.Errorf("a conflict: %+v", got)
+	}
+	w.mustKeep(t, head.Note)
 	if err := os.WriteFile(w.state, w.kept, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	w.writes(t, sigstore.DefaultEmail, proposal(t, w.author(t, sigstore.DefaultEmail), w.statement(t, "v1", w.two)))
-	w.rekor.Hook(nil)
-	if got := w.audit(t, "--state", w.state); got.status != 1 || !bytes.Equal(readFile(t, w.state), w.kept) {
-		t.Errorf("after a conflict: status %d, state %q", got.status, readFile(t, w.state))
+	if err := w.ForgetAttestations(); err != nil {
+		t.Fatal(err)
 	}
+	if got := w.audit(t, "--state", w.state); got.status != 3 || got.stderr != "" {
+		t.Errorf("without statements: %+v", got)
+	}
+	w.mustKeep(t, head.Note)
 }
 
 // flipSignature changes the signature of a checkpoint, and not its form.

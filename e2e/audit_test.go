@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -104,6 +106,27 @@ entries ignored                 0
 		t.Fatal(err)
 	}
 	w.mustLackStatements(t, want)
+}
+
+// TestAuditByAnotherRoot audits with a trusted root that has the log and not the
+// authority of the identity's certificates. Then nothing is believed, and that
+// is no clean audit.
+func TestAuditByAnotherRoot(t *testing.T) {
+	w := newRekorWorld(t, sigstore.Options{})
+	svc := w.direct(t)
+	w.tag(t, "v1", w.one)
+	at := pulled(t, svc, "v1", w.one)
+	var trusted map[string]any
+	must(t, json.Unmarshal(w.TrustedRoot(), &trusted))
+	trusted["certificateAuthorities"] = []any{}
+	path := filepath.Join(t.TempDir(), "trusted_root.json")
+	must(t, os.WriteFile(path, marshal(t, trusted), 0o600))
+	got := cli(t, nil, append(w.flags("audit"), "--trusted-root", path)...)
+	want := "warning  none of the 1 entries that name the identity is believed: is the trusted root this log's? The first: "
+	if got.status != 3 || got.stderr != "" || !strings.Contains(got.out, "\nrecords                         0\n") || !strings.Contains(got.out, want) || !strings.Contains(got.out, at.uuid) {
+		t.Errorf("%+v\nwant status 3 and %s", got, want)
+	}
+	w.audit(t).mustPrint(t, 0, w.report(1))
 }
 
 // mustReport audits and compares.

@@ -127,12 +127,12 @@ func TestTilesTampered(t *testing.T) {
 		{"checkpoint-size", replaced(checkpoint, "\n3\n", "\n2\n"), "", 1, "damaged log: not a checkpoint of "},
 		{"checkpoint-origin", replaced(checkpoint, "tlogistry.local/", "tlogistry.other/"), "", 1, "damaged log: not a checkpoint of "},
 		{"checkpoint-signature", bytesOf(checkpoint, func(b []byte) []byte { return []byte(flipSignature(string(b))) }), "", 1, "damaged log: not a checkpoint of "},
-		{"checkpoint-empty", bytesOf(checkpoint, func([]byte) []byte { return nil }), "", 1, "damaged log: not a checkpoint of "},
-		{"checkpoint-welcome", on(checkpoint, welcome), "", 1, "damaged log: not a checkpoint of "},
+		{"checkpoint-empty", bytesOf(checkpoint, func([]byte) []byte { return nil }), "", 3, "tlogistry: not a checkpoint of "},
+		{"checkpoint-welcome", on(checkpoint, welcome), "", 3, "tlogistry: not a checkpoint of "},
 		{"checkpoint-gone", gone(checkpoint), "", 3, "read the checkpoint: "},
 		{"checkpoint-500", on(checkpoint, failing(500)), "", 3, "read the checkpoint: "},
 		{"unreachable", unreachable, "", 3, "read the checkpoint: "},
-		{"wrong-key", nil, stranger, 1, "damaged log: not a checkpoint of "},
+		{"wrong-key", nil, stranger, 3, "tlogistry: not a checkpoint of "},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			w.proxy.Hook(test.hook)
@@ -222,7 +222,7 @@ func TestTilesForked(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.proxy.Hook(nil)
-	w.cli(t, "audit", "--state", state).mustFail(t, 1, "the checkpoint kept from before: damaged log: not a checkpoint of ")
+	w.cli(t, "audit", "--state", state).mustFail(t, 3, "the checkpoint kept from before: not a checkpoint of ")
 	if got := readFile(t, state); !bytes.Equal(got, forged) {
 		t.Errorf("the state was %q and is %q", forged, got)
 	}

@@ -90,8 +90,12 @@ func TestFaultDisk(t *testing.T) {
 			fail(w.disk, t, w.svc)
 			refused := w.untilFull(t)
 			w.knownAreServed(t)
+			if w.disk.mounted {
+				w.svc.becomes(t, http.StatusServiceUnavailable, "not ready\nlog: not ready: its files cannot be used\n")
+			}
 			w.disk.well(t, w.svc)
 			w.recovers(t)
+			w.svc.becomes(t, http.StatusOK, "ready\nlog: ready\n")
 			for _, tag := range refused { // as if the registry had moved it meanwhile
 				move(t, r, "library/disk", tag, two)
 			}

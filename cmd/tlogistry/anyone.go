@@ -1,12 +1,14 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/tlogistry/tlogistry/internal/config"
 	"github.com/tlogistry/tlogistry/internal/ociref"
@@ -19,6 +21,7 @@ type crowd struct {
 	Reference string    `json:"reference"`
 	Agree     bool      `json:"agree"` // all identities are known to have seen one digest
 	Records   []witness `json:"records"`
+	Reason    string    `json:"reason,omitempty"` // why it cannot be told
 
 	split bool // two identities are known to have seen different digests
 }
@@ -34,6 +37,7 @@ type witness struct {
 
 // verifyAnyone prints what every identity recorded for each reference.
 func verifyAnyone(cmd *cobra.Command, flags sourceFlags, images []pullfile.Image, print printer) error {
+	flags.anyone = true
 	c, err := flags.config()
 	if err != nil {
 		return err
@@ -46,28 +50,53 @@ func verifyAnyone(cmd *cobra.Command, flags sourceFlags, images []pullfile.Image
 		return err
 	}
 	defer log.Close()
+	found := make([]*crowd, len(images))
+	g, ctx := errgroup.WithContext(cmd.Context())
+	g.SetLimit(verifyAtOnce)
+	for i, image := range images {
+		g.Go(func() error {
+			found[i] = everyone(ctx, log, image)
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
 	all := []crowd{}
-	for _, image := range images {
-		if image.Err != nil {
-			return &statusError{exitCannotTell, image.Err}
+	for _, c := range found {
+		if c != nil {
+			all = append(all, *c)
 		}
-		req, err := ociref.ParseReference(image.Reference)
-		if err != nil {
-			return err
-		}
-		if req.Tag == "" {
-			continue
-		}
-		found, err := log.Everyone(cmd.Context(), req.String())
-		if err != nil {
-			return &statusError{exitCannotTell, err}
-		}
-		all = append(all, crowdOf(req.String(), found))
 	}
 	if err := print.crowds(cmd.OutOrStdout(), all); err != nil {
 		return err
 	}
 	return worstCrowd(all)
+}
+
+// everyone returns who recorded a reference, or nil where it is named by digest.
+// What keeps it from that is part of the answer.
+func everyone(ctx context.Context, log *rekorSource, image pullfile.Image) *crowd {
+	c := crowd{Reference: image.Reference, Records: []witness{}}
+	err := image.Err
+	var req ociref.Request
+	if err == nil {
+		req, err = ociref.ParseReference(image.Reference)
+	}
+	if err == nil && req.Tag == "" {
+		return nil
+	}
+	var found []record.Witness
+	if err == nil {
+		c.Reference = req.String()
+		found, err = log.Everyone(ctx, req.String())
+	}
+	if err != nil {
+		c.Reason = oneLine(err.Error())
+		return &c
+	}
+	c = crowdOf(req.String(), found)
+	return &c
 }
 
 // crowdOf gathers the records of a reference. Each identity's first one counts.
@@ -98,7 +127,7 @@ func worstCrowd(all []crowd) error {
 	var split, nobody, untold bool
 	for _, c := range all {
 		split = split || c.split
-		nobody = nobody || len(c.Records) == 0
+		nobody = nobody || c.Reason == "" && len(c.Records) == 0
 		untold = untold || !c.Agree
 	}
 	switch {
@@ -123,6 +152,8 @@ func (p printer) crowds(w io.Writer, all []crowd) error {
 			rows = append(rows, []string{c.Reference, r.Recorded, r.FirstSeen.UTC().Format(time.RFC3339), fmt.Sprint(r.LogIndex), r.Identity, r.Issuer})
 		}
 		switch {
+		case c.Reason != "":
+			notes = append(notes, cell(c.Reference)+": cannot tell: "+c.Reason)
 		case len(c.Records) == 0:
 			notes = append(notes, c.Reference+": nobody recorded it")
 		case c.split:

@@ -35,7 +35,8 @@ the checkpoint's signature, and with --state that the log has only grown since t
 last audit. It reports tags with more than one digest and broken records.
 
 Exit status: 0 nothing is wrong, 1 the log contradicts itself or the promise,
-3 it could not be read or does not hold what was recorded, or anything else is wrong.`,
+3 it could not be read, is not the log that is meant, does not hold what was recorded,
+or nothing of it is believed, or anything else is wrong.`,
 		Example: `  tlogistry audit --state ~/.tlogistry-checkpoint
   tlogistry audit --identity tlogistry@project.iam.gserviceaccount.com --output json
   tlogistry audit --tlog https://front.example/tlog/ --key KEY`,
@@ -73,20 +74,31 @@ func audit(cmd *cobra.Command, flags sourceFlags, state string, print printer) e
 		r, checkpoint, err = auditRekor(cmd.Context(), c, old, progress)
 	}
 	done()
+	// Whatever else is wrong, what is proved is kept: a log that takes a finding
+	// back must not be a log that has only grown, to the next audit.
+	var unkept error
+	if checkpoint != nil {
+		unkept = writeState(state, checkpoint)
+	}
 	if err != nil {
-		return &statusError{statusOf(err), err}
+		return &statusError{statusOf(err), errors.Join(err, unkept)}
 	}
 	if err := print.report(cmd.OutOrStdout(), r); err != nil {
 		return err
 	}
-	if err := r.status(); err != nil {
-		return err
+	if status := r.status(); status != 0 {
+		return &statusError{status, unkept}
 	}
-	return writeState(state, checkpoint)
+	return unkept
 }
 
-// statusOf tells a log that contradicts itself from one that cannot be read.
+// statusOf tells a log that contradicts itself from one that cannot be read, or
+// is not the one that the user means.
 func statusOf(err error) int {
+	var status *statusError
+	if errors.As(err, &status) {
+		return status.status
+	}
 	for _, contradiction := range []error{tilelog.ErrDamaged, tilelog.ErrForked, rekorlog.ErrFork, rekorlog.ErrLog} {
 		if errors.Is(err, contradiction) {
 			return exitMoved
@@ -95,6 +107,8 @@ func statusOf(err error) int {
 	return exitCannotTell
 }
 
+// auditTiles audits a tile log. It returns the log's checkpoint once its
+// signature, its root and that it goes on from the old one are proved.
 func auditTiles(ctx context.Context, flags sourceFlags, c config.Config, old []byte, progress func(done, total int)) (*report, []byte, error) {
 	r, err := flags.openTiles(c)
 	if err != nil {
@@ -107,8 +121,8 @@ func auditTiles(ctx context.Context, flags sourceFlags, c config.Config, old []b
 	}
 	if old != nil {
 		before, err := r.Parse(old)
-		if err != nil {
-			return nil, nil, fmt.Errorf("the checkpoint kept from before: %w", err)
+		if err != nil { // whatever it is, the log has not said it
+			return nil, nil, &statusError{exitCannotTell, fmt.Errorf("the checkpoint kept from before: %w", err)}
 		}
 		if err := r.Consistent(ctx, before, cp); err != nil {
 			return nil, nil, err
@@ -127,10 +141,15 @@ func auditTiles(ctx context.Context, flags sourceFlags, c config.Config, old []b
 		found = append(found, s)
 		return err
 	})
+	if err != nil {
+		return nil, nil, err
+	}
 	rep.conclude(found)
-	return rep, cp.Raw, err
+	return rep, cp.Raw, nil
 }
 
+// auditRekor audits an identity's entries in Rekor. It returns the log's
+// checkpoint once its signature and that it goes on from the old one are proved.
 func auditRekor(ctx context.Context, c config.Config, old []byte, progress func(done, total int)) (*report, []byte, error) {
 	log, err := openRekor(c)
 	if err != nil {
@@ -147,7 +166,7 @@ func auditRekor(ctx context.Context, c config.Config, old []byte, progress func(
 	}
 	a, err := log.Audit(ctx, progress)
 	if err != nil {
-		return nil, nil, err
+		return nil, checkpoint, err
 	}
 	rep := &report{
 		Log:      c.RekorURL.String(),

@@ -40,13 +40,17 @@ func observe(ctx context.Context, address string, logger *slog.Logger) (*observa
 	if address == "" {
 		return o, nil
 	}
+	bounds, err := metricsLimits.within(metricsShare)
+	if err != nil {
+		return nil, err
+	}
 	l, err := net.Listen("tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("--metrics-address: %w", err)
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", e.Metrics)
-	o.server = newServer(ctx, l, mux, serverLimits, logger)
+	o.server = newServer(ctx, l, mux, bounds, logger)
 	return o, nil
 }
 

@@ -38,8 +38,14 @@ func TestServeMetrics(t *testing.T) {
 	for range 2 {
 		answer(t, s.url, "1")
 	}
+	const last = `tlogistry_pulls_total{verdict="served"} 1`
 	status, text := body(t, "http://"+address+"/metrics")
-	for _, line := range []string{`tlogistry_pulls_total{verdict="first"} 1`, `tlogistry_pulls_total{verdict="served"} 1`, `tlogistry_memory_lookups_total{hit="true",memory="manifests"} 1`} {
+	// A pull is measured when it has been answered.
+	for deadline := time.Now().Add(patience); !strings.Contains(text, last) && time.Now().Before(deadline); {
+		time.Sleep(time.Millisecond)
+		status, text = body(t, "http://"+address+"/metrics")
+	}
+	for _, line := range []string{`tlogistry_pulls_total{verdict="first"} 1`, last, `tlogistry_memory_lookups_total{hit="true",memory="manifests"} 1`} {
 		if status != 200 || !strings.Contains(text, "\n"+line+"\n") {
 			t.Errorf("status %d, no %s in\n%s", status, line, text)
 		}

@@ -144,13 +144,40 @@ broken  "two\nlines"
 		t.Errorf("clean %v, got\n%s\nwant\n%s", r.Clean, &text, want)
 	}
 	// Entries that are nobody's records do not stain it.
-	unnamed := &report{Unnamed: []string{"x"}}
-	if unnamed.conclude(nil); unnamed.Clean || unnamed.status() == nil || unnamed.status().(*statusError).status != exitCannotTell {
-		t.Errorf("an entry without a statement: clean %v, %v", unnamed.Clean, unnamed.status())
+	unnamed := &report{Entries: 2, Unnamed: []string{"x"}, Ignored: []string{"y"}}
+	if unnamed.conclude(nil); unnamed.Clean || unnamed.status() != exitCannotTell || unnamed.Warning != "" {
+		t.Errorf("an entry without a statement: %+v", unnamed)
 	}
-	clean := &report{Ignored: []string{"y"}}
-	if clean.conclude(nil); !clean.Clean || clean.status() != nil {
-		t.Error("it is not clean")
+	clean := &report{Entries: 2, Ignored: []string{"y"}}
+	if clean.conclude([]record.Sighting{{Ref: "r/one:1", Digest: "sha256:1"}}); !clean.Clean || clean.status() != 0 || clean.Warning != "" {
+		t.Errorf("it is not clean: %+v", clean)
+	}
+	none := new(report)
+	if none.conclude(nil); !none.Clean || none.status() != 0 {
+		t.Errorf("without an entry it is not clean: %+v", none)
+	}
+}
+
+// An audit that believed nothing of what names the identity has audited nothing.
+func TestReportBelievesNothing(t *testing.T) {
+	r := &report{Log: "https://rekor.example", Entries: 2, Ignored: []string{"entry 1: its certificate\nis not trusted", "entry 2"}}
+	r.conclude(nil)
+	var text, js bytes.Buffer
+	check(t, printer{}.report(&text, r))
+	const want = `entries ignored                 2
+warning  "none of the 2 entries that name the identity is believed: is the trusted root this log's? The first: entry 1: its certificate\nis not trusted"
+`
+	if !strings.HasSuffix(text.String(), want) || r.Clean || r.status() != exitCannotTell {
+		t.Errorf("status %d of %+v, got\n%s\nwant\n%s", r.status(), r, &text, want)
+	}
+	check(t, printer{json: true}.report(&js, r))
+	if !strings.Contains(js.String(), `"warning": "none of the 2 entries`) || !strings.Contains(js.String(), `"clean": false`) {
+		t.Error(js.String())
+	}
+	// A contradiction counts more.
+	broken := &report{Entries: 2, Ignored: []string{"x"}, Broken: []string{"y"}}
+	if broken.conclude(nil); broken.status() != exitMoved {
+		t.Errorf("%+v", broken)
 	}
 }
 
@@ -161,6 +188,9 @@ func TestStatusOf(t *testing.T) {
 		}
 	}
 	if got := statusOf(io.ErrUnexpectedEOF); got != 3 {
+		t.Errorf("status %d", got)
+	}
+	if got := statusOf(errors.Join(io.EOF, &statusError{exitCannotTell, tilelog.ErrDamaged})); got != 3 {
 		t.Errorf("status %d", got)
 	}
 }

@@ -14,7 +14,7 @@ func TestRekorUnreached(t *testing.T) {
 	verifySample(t)
 	root := filepath.Join(t.TempDir(), "trusted_root.json")
 	write(t, root, trustedRoot)
-	t.Setenv("REKOR_TIMEOUT", "300ms")
+	t.Setenv("REKOR_TIMEOUT", "1s")
 	flags := []string{"--rekor", "http://127.0.0.1:1", "--trusted-root", root, "--identity", "a@example.com"}
 	with := func(args ...string) []string { return append(args, flags...) }
 
@@ -25,19 +25,36 @@ func TestRekorUnreached(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	checkUnreached(t, command(t, with("audit")...))
-	checkUnreached(t, command(t, with("verify", "--anyone", "same:1")...))
+	// One reference that cannot be told is no reason not to tell the others.
+	got := command(t, with("verify", "--anyone", "same:1", "Upper:1", "same@"+digest(t, "a"), "no\x1bimage")...)
+	lines := strings.Split(got.out, "\n")
+	if got.status != 3 || got.stderr != "" || len(lines) != 5 || lines[0] != "REFERENCE  RECORDED  FIRST SEEN  LOG INDEX  IDENTITY  ISSUER" ||
+		!strings.HasPrefix(lines[1], hub+"same:1: cannot tell: search Rekor's index: ") || !strings.HasSuffix(lines[1], "127.0.0.1:1: connect: connection refused") ||
+		lines[2] != `Upper:1: cannot tell: invalid repository name: "Upper"` || lines[3] != `"no\x1bimage": cannot tell: invalid repository name: "no\x1bimage"` {
+		t.Errorf("%+v", got)
+	}
 	// A pinned reference needs no log, and its list is empty, not null.
 	command(t, with("verify", "--anyone", "-o", "json", "same@"+digest(t, "a"))...).is(t, 0, "[]\n", "")
-	command(t, with("verify", "--anyone", "Upper:1")...).fails(t, 3, `invalid repository name: "Upper"`)
+	command(t, with("verify", "--anyone", "-o", "json", "Upper:1")...).is(t, 3,
+		indented(t, `[{"reference":"Upper:1","agree":false,"records":[],"reason":"invalid repository name: \"Upper\""}]`), "")
 	command(t, with("verify", "--anyone", "--key", signerVkey, "same:1")...).fails(t, 3, "--key is of a tile log: set --tlog or TLOG=local")
 	command(t, with("audit", "--key", signerVkey)...).fails(t, 3, "--key is of a tile log: set --tlog or TLOG=local")
 }
 
+// Everybody's records are Rekor's: it is asked unless another log is named.
 func TestAnyoneNeedsRekor(t *testing.T) {
-	t.Setenv("TLOG_DIR", newLog(t, signerKey))
+	pinned := "same@" + digest(t, "a") // so that nobody is asked
+	command(t, "verify", "--anyone", "-o", "json", pinned).is(t, 0, "[]\n", "")
 	const want = "--anyone asks Rekor: set --rekor or REKOR_URL"
-	command(t, "verify", "--anyone", "same:1").fails(t, 3, want)
-	command(t, "verify", "--anyone", "--tlog", "http://127.0.0.1:1", "--key", signerVkey, "same:1").fails(t, 3, want)
+	command(t, "verify", "--anyone", "--tlog", "http://127.0.0.1:1", "--key", signerVkey, pinned).fails(t, 3, want)
+	t.Run("TLOG_DIR", func(t *testing.T) {
+		t.Setenv("TLOG_DIR", newLog(t, signerKey))
+		command(t, "verify", "--anyone", pinned).fails(t, 3, want)
+	})
+	t.Run("TLOG", func(t *testing.T) {
+		t.Setenv("TLOG", "local")
+		command(t, "verify", "--anyone", pinned).fails(t, 3, want)
+	})
 }
 
 func TestNoIdentity(t *testing.T) {

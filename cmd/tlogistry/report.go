@@ -21,6 +21,7 @@ type report struct {
 	Broken    []string   `json:"broken"`
 	Unnamed   []string   `json:"unnamed,omitempty"` // IDs of entries whose statement the log does not hold
 	Ignored   []string   `json:"ignored,omitempty"` // entries that name the identity and are no records of it
+	Warning   string     `json:"warning,omitempty"`
 	Clean     bool       `json:"clean"`
 }
 
@@ -63,20 +64,31 @@ func (r *report) conclude(found []record.Sighting) {
 			}
 		}
 	}
-	r.Clean = len(r.Conflicts) == 0 && len(r.Broken) == 0 && len(r.Unnamed) == 0
+	r.Warning = r.doubt()
+	r.Clean = len(r.Conflicts) == 0 && len(r.Broken) == 0 && len(r.Unnamed) == 0 && r.Warning == ""
 }
 
-// status returns the error that ends the process as the report demands, or nil.
-// Entries without a statement may hide a contradiction: nobody signed that the
-// log has no statement for them.
-func (r *report) status() error {
+// doubt says so where entries name the identity and none of them is believed.
+// One that is not is a stranger's. All of them are also where the trusted root
+// is another Sigstore's, or too old, and then nothing has been audited.
+func (r *report) doubt() string {
+	if len(r.Ignored) == 0 || len(r.Ignored) < r.Entries {
+		return ""
+	}
+	return fmt.Sprintf("none of the %d entries that name the identity is believed: is the trusted root this log's? The first: %s", r.Entries, r.Ignored[0])
+}
+
+// status returns the exit status that the report demands. Entries without a
+// statement may hide a contradiction: nobody signed that the log has no
+// statement for them.
+func (r *report) status() int {
 	switch {
 	case r.Clean:
-		return nil
+		return 0
 	case len(r.Conflicts) > 0 || len(r.Broken) > 0:
-		return &statusError{status: exitMoved}
+		return exitMoved
 	}
-	return &statusError{status: exitCannotTell}
+	return exitCannotTell
 }
 
 func (p printer) report(w io.Writer, r *report) error {
@@ -112,6 +124,9 @@ func (p printer) report(w io.Writer, r *report) error {
 	}
 	for _, text := range r.Broken {
 		rows = append(rows, []string{"broken", text})
+	}
+	if r.Warning != "" {
+		rows = append(rows, []string{"warning", r.Warning})
 	}
 	return p.table(w, rows)
 }

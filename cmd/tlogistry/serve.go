@@ -17,9 +17,13 @@ import (
 	"github.com/tlogistry/tlogistry/internal/service"
 )
 
-// drainLimit is how long requests under way may take after SIGTERM. Cloud Run
-// kills an instance ten seconds after it.
-const drainLimit = 10 * time.Second
+// Cloud Run kills an instance ten seconds after SIGTERM. Requests under way may
+// take so much of it that their answers can still arrive, which takes
+// [flushLimit], and what was measured last can be exported.
+const (
+	endLimit   = 10 * time.Second
+	drainLimit = 8 * time.Second
+)
 
 func newServe() *cobra.Command {
 	var metricsAddress string
@@ -27,8 +31,9 @@ func newServe() *cobra.Command {
 		Use:   "serve",
 		Short: "Serve the registry front until SIGINT or SIGTERM",
 		Long: `serve runs the HTTP function that runs in the cloud on a server of its own. It is
-configured by environment variables alone. Without a Google identity and without
-REKOR_URL it keeps a log of its own in TLOG_DIR.`,
+configured by environment variables alone. Where none of K_SERVICE,
+GCE_METADATA_HOST and REKOR_URL is set and TLOG does not say otherwise, it keeps a
+log of its own in TLOG_DIR.`,
 		Example: `  tlogistry serve
   PORT=5000 ALLOW='docker.io/library/*' tlogistry serve`,
 		Args: cobra.NoArgs,
@@ -44,6 +49,10 @@ REKOR_URL it keeps a log of its own in TLOG_DIR.`,
 // caught by the function itself.
 func serve(cmd *cobra.Command, metricsAddress string) error {
 	c, err := config.Load(os.Getenv)
+	if err != nil {
+		return err
+	}
+	bounds, err := serverLimits.within(serverShare)
 	if err != nil {
 		return err
 	}
@@ -65,15 +74,22 @@ func serve(cmd *cobra.Command, metricsAddress string) error {
 		_ = l.Close() // nobody was answered
 		return err
 	}
-	s := newServer(ctx, l, function, serverLimits, logger)
+	s := newServer(ctx, l, function, bounds, logger)
 	fmt.Fprintf(cmd.OutOrStdout(), "tlogistry: listening on %s\n", address)
 	err = s.wait(ctx)
-	ctx, cancel := context.WithTimeout(context.Background(), drainLimit)
+	ctx, cancel := context.WithTimeout(context.Background(), endLimit)
 	defer cancel()
-	if derr := tlogistry.Drain(ctx); err == nil {
+	if derr := drain(ctx); err == nil {
 		err = derr
 	}
 	s.end(ctx)
 	observed.end(ctx, logger)
 	return err
+}
+
+// drain waits for the requests under way.
+func drain(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, drainLimit)
+	defer cancel()
+	return tlogistry.Drain(ctx)
 }

@@ -39,8 +39,15 @@ type server struct {
 // serving starts the command and waits for the line that says it listens.
 func serving(t *testing.T, host string, args ...string) *server {
 	t.Helper()
+	return servingBy(t, host, func(*exec.Cmd) {}, args...)
+}
+
+// servingBy is serving with the process changed before it starts.
+func servingBy(t *testing.T, host string, change func(*exec.Cmd), args ...string) *server {
+	t.Helper()
 	port := freePort(t, host)
 	cmd := process(t, args...)
+	change(cmd)
 	cmd.Env = append(cmd.Env, "HOST="+host, "PORT="+port)
 	s := &server{cmd: cmd, url: "http://" + net.JoinHostPort(host, port), stderr: new(bytes.Buffer)}
 	cmd.Stderr = s.stderr
@@ -218,6 +225,9 @@ func TestServeDoesNotStart(t *testing.T) {
 	stops(t, `UPSTREAMS="docker.io": want registry=base URL, comma-separated, such as docker.io=http://localhost:5000`, env("UPSTREAMS=docker.io")...)
 	stops(t, `ALLOW=",": want at least one pattern`, env("ALLOW=,")...)
 	stops(t, `TLOG_DIR="": want a directory, as neither XDG_DATA_HOME nor HOME is set`, env("TLOG_DIR=", "HOME=")...)
+	policy := filepath.Join(t.TempDir(), "policy")
+	write(t, policy, "quorum some\n")
+	stops(t, "WITNESS_POLICY: bad witness policy: "+policy+`: quorum component "some" not found`, env("WITNESS_POLICY="+policy)...)
 	stops(t, `TLOG_DIR: make the log's directory: mkdir /proc/nowhere: no such file or directory`, env("TLOG_DIR=/proc/nowhere")...)
 
 	taken, err := net.Listen("tcp", "127.0.0.1:0")

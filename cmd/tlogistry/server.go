@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
+	"syscall"
 	"time"
 
 	"golang.org/x/net/netutil"
@@ -23,13 +25,44 @@ type limits struct {
 // serverLimits: an address of a registry has some 500 bytes, and nothing here
 // reads a long header. An idle connection is kept for longer than Google's load
 // balancers keep theirs, 10 minutes, so that none is closed on a request that is
-// on its way. A connection takes about 20 KiB, and its file descriptor must not
-// be missing where a registry is to be asked.
+// on its way. A connection takes about 20 KiB.
 var serverLimits = limits{
 	header:      10 * time.Second,
 	idle:        11 * time.Minute,
 	headerSize:  64 << 10,
 	connections: 4096,
+}
+
+// metricsLimits: few ask for metrics, and what they take is not the pulls'.
+var metricsLimits = limits{
+	header:      serverLimits.header,
+	idle:        serverLimits.idle,
+	headerSize:  serverLimits.headerSize,
+	connections: 64,
+}
+
+// The shares of the process's file descriptors that connections may take: one
+// in so many. The rest is for registries, the log and its files.
+const (
+	serverShare  = 2
+	metricsShare = 16
+)
+
+// within returns limits by which connections take no more than a share of the
+// file descriptors that this process may have. Go has raised that number as far
+// as it may be.
+func (o limits) within(share uint64) (limits, error) {
+	var files syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err != nil {
+		return o, os.NewSyscallError("getrlimit", err)
+	}
+	o.connections = o.connectionsOf(uint64(files.Cur) / share)
+	return o, nil
+}
+
+// connectionsOf returns how many connections there may be for so many files.
+func (o limits) connectionsOf(files uint64) int {
+	return int(max(1, min(files, uint64(o.connections))))
 }
 
 // An httpServer answers with a handler until it is told to end.

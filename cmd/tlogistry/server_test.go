@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"os"
@@ -151,6 +152,28 @@ func TestConnections(t *testing.T) {
 	check(t, late.SetReadDeadline(time.Now().Add(patience)))
 	if resp, err := http.ReadResponse(bufio.NewReader(late), nil); err != nil || resp.StatusCode != 200 {
 		t.Errorf("when one has ended: %v, %v", resp, err)
+	}
+}
+
+// However few files the process may have, connections take a share of them.
+func TestConnectionsOf(t *testing.T) {
+	for files, want := range map[uint64]int{0: 1, 1: 1, 64: 64, 4095: 4095, 4096: 4096, 4097: 4096, math.MaxUint64: 4096} {
+		if got := serverLimits.connectionsOf(files); got != want {
+			t.Errorf("for %d files: %d connections, want %d", files, got, want)
+		}
+	}
+	for name, test := range map[string]struct {
+		limits
+		share uint64
+	}{"serve": {serverLimits, serverShare}, "metrics": {metricsLimits, metricsShare}} {
+		var files syscall.Rlimit
+		check(t, syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files))
+		got, err := test.within(test.share)
+		want := test.limits
+		want.connections = min(want.connections, int(min(uint64(files.Cur)/test.share, 4096)))
+		if got != want || err != nil {
+			t.Errorf("%s: got %+v, %v, want %+v", name, got, err, want)
+		}
 	}
 }
 

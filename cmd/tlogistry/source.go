@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -32,6 +33,7 @@ type sourceFlags struct {
 	identity, issuer, rekor, trustedRoot string
 	trusted                              string // verify's alone
 	tlog, key                            string
+	anyone                               bool // verify's alone
 }
 
 func (f *sourceFlags) register(cmd *cobra.Command) {
@@ -63,6 +65,9 @@ func (f *sourceFlags) config() (config.Config, error) {
 	}
 	if f.tlog != "" {
 		set["TLOG"], set["TLOG_DIR"] = config.Local, f.tlog
+	}
+	if f.anyone && f.tlog+f.key+os.Getenv("TLOG")+os.Getenv("TLOG_DIR") == "" {
+		set["TLOG"] = config.Rekor // as nothing names a log that has no others in it
 	}
 	c, err := config.Load(func(name string) string {
 		if v := set[name]; v != "" {
@@ -99,7 +104,11 @@ func (f *sourceFlags) openTiles(c config.Config) (*tilelog.Reader, error) {
 	}
 	if key == "" {
 		var err error
-		if key, err = tilelog.VerifierKey(where); err != nil {
+		key, err = tilelog.VerifierKey(where)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return nil, fmt.Errorf("no log is named, and TLOG_DIR=%s has none: set --identity, of records in Rekor, or --tlog and --key", where)
+		case err != nil:
 			return nil, fmt.Errorf("TLOG_DIR: %w", err)
 		}
 		where = filepath.Join(where, "log")

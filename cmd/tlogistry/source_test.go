@@ -99,7 +99,12 @@ func TestLogNotRead(t *testing.T) {
 	closed := httptest.NewServer(nil)
 	closed.Close()
 	noKey := filepath.Join(t.TempDir(), "log")
-	wrong := "damaged log: not a checkpoint of tlogistry.local/test by the key 4e7d6db7: failed to verify signatures on checkpoint: note has no verifiable signatures"
+	bad := t.TempDir()
+	write(t, filepath.Join(bad, "key"), "x")
+	named := func(dir string) string {
+		return "no log is named, and TLOG_DIR=" + dir + " has none: set --identity, of records in Rekor, or --tlog and --key"
+	}
+	wrong := "not a checkpoint of tlogistry.local/test by the key 4e7d6db7: failed to verify signatures on checkpoint: note has no verifiable signatures"
 	for _, test := range []struct {
 		name  string
 		env   string // TLOG_DIR
@@ -107,15 +112,16 @@ func TestLogNotRead(t *testing.T) {
 		want  string
 		audit int // exit status
 	}{
-		{"no log", none, "", "TLOG_DIR: stat " + none + "/key: no such file or directory", 3},
-		{"no directory", none + "/no", "", "TLOG_DIR: stat " + none + "/no/key: no such file or directory", 3},
+		{"no log", none, "", named(none), 3},
+		{"no directory", none + "/no", "", named(none + "/no"), 3},
+		{"a key that is none", bad, "", "TLOG_DIR: " + bad + "/key: damaged log: not a private key of a note", 1},
 		{"no log, but a key", noKey, "--key " + signerVkey, "read the checkpoint: stat " + noKey + "/checkpoint: no such file or directory", 3},
 		{"no key", "", "--tlog " + dir, "--tlog needs --key, the log's verifier key: one that came with the log proves nothing", 3},
 		{"no key for an address", "", "--tlog " + gone.URL, "--tlog needs --key, the log's verifier key: one that came with the log proves nothing", 3},
 		{"no verifier key", "", "--tlog " + dir + " --key zzz", `verifier key "zzz": malformed verifier id`, 3},
 		{"a private key", "", "--tlog " + dir + " --key " + "PRIVATE", `verifier key "PRIVATE": malformed verifier id`, 3},
-		{"wrong key", "", "--tlog " + dir + " --key " + otherVkey, wrong, 1},
-		{"wrong key for TLOG_DIR", dir, "--key " + otherVkey, wrong, 1},
+		{"wrong key", "", "--tlog " + dir + " --key " + otherVkey, wrong, 3},
+		{"wrong key for TLOG_DIR", dir, "--key " + otherVkey, wrong, 3},
 		{"no log at the address", "", "--tlog " + gone.URL + "/tlog/ --key " + signerVkey, `read the checkpoint: get("` + gone.URL + `/tlog/checkpoint"): file does not exist`, 3},
 		{"not an address", "", "--tlog http:// --key " + signerVkey, `address "http://": want one such as https://host/tlog/`, 3},
 		{"nothing listens", "", "--tlog " + closed.URL + " --key " + signerVkey, "read the checkpoint: " +
@@ -164,7 +170,7 @@ func TestChoice(t *testing.T) {
 			t.Setenv("TLOG_DIR", dir)
 			t.Setenv("TRUSTED_ROOT", root)
 			t.Setenv("IDENTITY", "a@example.com")
-			t.Setenv("REKOR_TIMEOUT", "300ms")
+			t.Setenv("REKOR_TIMEOUT", "1s")
 			for _, pair := range strings.Fields(test.env) {
 				name, value, _ := strings.Cut(pair, "=")
 				t.Setenv(name, value)

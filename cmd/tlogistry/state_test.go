@@ -53,16 +53,39 @@ func TestState(t *testing.T) {
 		t.Errorf("mode %v, %v", st.Mode(), err)
 	}
 
-	// An audit that finds something keeps what it had.
-	before := read(t, state)
+	// An audit that finds something keeps what it has proved.
+	for range 2 {
+		grow(t, dir, entry(t, "one:1", "b", 9))
+		if r := command(t, "audit", "--state", state); r.status != 1 || r.stderr != "" {
+			t.Errorf("%+v", r)
+		}
+		if got := read(t, state); got != checkpoint() {
+			t.Errorf("kept %q, the log has %q", got, checkpoint())
+		}
+		alone(t, state, true)
+	}
+}
+
+// A log cannot take back a conflict that an audit has seen.
+func TestStateHoldsAConflict(t *testing.T) {
+	dir := newLog(t, signerKey, entry(t, "one:1", "a", 0))
+	back := filepath.Join(t.TempDir(), "back")
+	check(t, os.CopyFS(back, os.DirFS(dir)))
+	state := kept(t, "")
+	t.Setenv("TLOG_DIR", dir)
+	command(t, "audit", "--state", state).is(t, 0, counts(1, 1, 1, 0, 0), "")
 	grow(t, dir, entry(t, "one:1", "b", 9))
 	if r := command(t, "audit", "--state", state); r.status != 1 || r.stderr != "" {
-		t.Errorf("%+v", r)
+		t.Errorf("with a conflict: %+v", r)
 	}
-	if got := read(t, state); got != before {
-		t.Errorf("kept %q, want %q", got, before)
+	grow(t, back, entry(t, "two:1", "a", 9)) // from what was before, by the same key
+	t.Setenv("TLOG_DIR", back)
+	for range 2 {
+		r := command(t, "audit", "--state", state)
+		if r.status != 1 || r.out != "" || !strings.HasPrefix(r.stderr, "tlogistry: forked log: two checkpoints of 2 entries have the root hashes ") {
+			t.Errorf("rewritten: %+v", r)
+		}
 	}
-	alone(t, state, true)
 }
 
 func TestStateUnchanged(t *testing.T) {
@@ -81,7 +104,7 @@ func TestStateUnchanged(t *testing.T) {
 	other := read(t, newLog(t, otherKey, one)+"/log/checkpoint")
 	strange := read(t, newLog(t, strangeKey, one)+"/log/checkpoint")
 	long := strings.Repeat("x", 1<<20+1)
-	const before = "the checkpoint kept from before: damaged log: not a checkpoint of tlogistry.local/test by the key f5433404: failed to verify signatures on checkpoint: "
+	const before = "the checkpoint kept from before: not a checkpoint of tlogistry.local/test by the key f5433404: failed to verify signatures on checkpoint: "
 	t.Setenv("TLOG_DIR", dir)
 	for _, test := range []struct {
 		name   string
@@ -97,9 +120,9 @@ func TestStateUnchanged(t *testing.T) {
 		{"forked before", forkSmall, 1, "forked log: the 1 entries of an earlier checkpoint are not the first of these 3: ..."},
 		{"forked at this size", forkLarge, 1, "forked log: two checkpoints of 3 entries have the root hashes ..."},
 		{"shrunk", forkLarger, 1, "forked log: the checkpoint covers 3 entries, an earlier one 4"},
-		{"by another key", other, 1, before + "note has no verifiable signatures"},
-		{"of another log", strange, 1, before + "note has no verifiable signatures"},
-		{"altered", strings.Replace(small, "\n1\n", "\n2\n", 1), 1, before + "invalid signature for key tlogistry.local/test+f5433404"},
+		{"by another key", other, 3, before + "note has no verifiable signatures"},
+		{"of another log", strange, 3, before + "note has no verifiable signatures"},
+		{"altered", strings.Replace(small, "\n1\n", "\n2\n", 1), 3, strings.Replace(before, "not a", "damaged log: not a", 1) + "invalid signature for key tlogistry.local/test+f5433404"},
 
 		{"garbage", "garbage\n", 3, "STATE is no checkpoint: malformed note"},
 		{"one byte", "\n", 3, "STATE is no checkpoint: malformed note"},
@@ -150,10 +173,17 @@ func TestStateFile(t *testing.T) {
 
 	// The audit was clean; that its checkpoint cannot be kept is no finding.
 	nowhere := filepath.Join(directory, "no", "state")
-	r := command(t, "audit", "--state", nowhere)
-	if r.status != 3 || r.out != counts(1, 1, 1, 0, 0) || strings.Count(r.stderr, "\n") != 1 || !strings.HasPrefix(r.stderr, "tlogistry: open "+directory+"/no/.checkpoint-") {
-		t.Errorf("%+v", r)
+	unkept := func(r result, status int) {
+		t.Helper()
+		if r.status != status || !strings.HasPrefix(r.out, "log ") || strings.Count(r.stderr, "\n") != 1 || !strings.HasPrefix(r.stderr, "tlogistry: open "+directory+"/no/.checkpoint-") {
+			t.Errorf("%+v", r)
+		}
 	}
+	unkept(command(t, "audit", "--state", nowhere), 3)
+	// Nor does it hide one.
+	t.Setenv("TLOG_DIR", newLog(t, signerKey, []byte("{}")))
+	unkept(command(t, "audit", "--state", nowhere), 1)
+	t.Setenv("TLOG_DIR", dir)
 
 	// A state whose log cannot be read stays.
 	gone := kept(t, read(t, dir+"/log/checkpoint"))

@@ -5,6 +5,7 @@ package embedded
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -31,7 +32,10 @@ func Open(ctx context.Context, c config.Config, logger *slog.Logger) (service.Ba
 		Admit:         limit.NewRecords(c.NewRecordsPerMinute).Take,
 		Logger:        logger,
 	})
-	if err != nil {
+	switch {
+	case errors.Is(err, tilelog.ErrPolicy):
+		return service.Backend{}, fmt.Errorf("WITNESS_POLICY: %w", err)
+	case err != nil:
 		return service.Backend{}, fmt.Errorf("TLOG_DIR: %w", err)
 	}
 	return service.Backend{

@@ -31,7 +31,7 @@ const (
 type Part struct {
 	Name string
 	// Check returns why the part is not there. It must not write anywhere but
-	// in caches, and return soon after ctx ends. An [Unverified] error has a
+	// in caches, and return soon after ctx ends. An [ErrUnverified] error has a
 	// reason of its own, as have those of the net and io/fs packages, and one
 	// with a method Code, as clients of go-openapi have it, which returns an
 	// HTTP status.

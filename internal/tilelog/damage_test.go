@@ -233,6 +233,7 @@ func TestOpenCutShort(t *testing.T) {
 		"state":                   {"lock", "key", "log/.state/version", "log/.state/treeState"},
 		"state and its temporary": {"lock", "key", "log/.state/version", "log/.state/treeState17"},
 		"checkpoint":              {"lock", "key", "log/.state/version", "log/.state/treeState", "log/checkpoint"},
+		"half a mark":             {"lock", "key", "log/.state/version", "log/.state/treeState", "log/checkpoint", "begun.new"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "log")

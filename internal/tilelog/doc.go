@@ -7,6 +7,8 @@
 //	key          the log's Ed25519 private key in the form of
 //	             golang.org/x/mod/sumdb/note, mode 0600
 //	lock         locked by the one process that has the log open
+//	begun        made once there is a checkpoint, so that a log that is gone is
+//	             not begun again under its key
 //	log/         what tlog-tiles says, and all that is ever served:
 //	  checkpoint   the signed tree head (C2SP tlog-checkpoint)
 //	  tile/        hash tiles and entry bundles

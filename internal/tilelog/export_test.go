@@ -30,3 +30,18 @@ func ParseKey(s string) (string, error) {
 	k, err := parseKey(s)
 	return k.text, err
 }
+
+// SetSpace has Ready ask f how many bytes and files there is room for, and
+// whether files are counted.
+func (l *Log) SetSpace(f func(path string) (bytes, files int64, counted bool, err error)) {
+	l.space = func(path string) (space, error) {
+		bytes, files, counted, err := f(path)
+		return space{bytes, files, counted}, err
+	}
+}
+
+// FreeSpace returns how many bytes and files there is room for.
+func FreeSpace(path string) (bytes, files int64, err error) {
+	s, err := freeSpace(path)
+	return s.bytes, s.files, err
+}

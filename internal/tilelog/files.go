@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
+	"time"
 
 	"github.com/transparency-dev/tessera/api/layout"
 )
@@ -22,6 +24,10 @@ const (
 	maxBundle = layout.EntryBundleWidth * (2 + 1<<16 - 1)
 
 	hashSize = 32
+
+	// One in so many of the process's file descriptors must be free for the
+	// driver to be given an entry.
+	spareDescriptors = 8
 )
 
 // A source is where a log's files come from. A file that is not there is an
@@ -67,14 +73,38 @@ func (d directory) read(name string, limit int64) ([]byte, error) {
 }
 
 // writable returns why the driver could not open its files to write. It ends the
-// process where it cannot open the one that it locks, as on a file system that
-// has become read-only.
+// process where it cannot open the one that it locks: on a file system that has
+// become read-only, or where connections have taken all descriptors. As it opens
+// it a moment later, some have to be left: the one opened here is the lowest.
 func (d directory) writable() error {
 	f, err := os.OpenFile(filepath.Join(d.root, filepath.FromSlash(treeFile)), os.O_RDWR, 0)
 	if err != nil {
 		return err
 	}
-	return f.Close()
+	defer f.Close()
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return os.NewSyscallError("getrlimit", err)
+	}
+	if most := uint64(limit.Cur); uint64(f.Fd()) >= most-most/spareDescriptors {
+		return &fs.PathError{Op: "open", Path: f.Name(), Err: syscall.EMFILE}
+	}
+	return nil
+}
+
+// notAhead gives a checkpoint whose time is still to come, as it is once the
+// clock has been set back, the present one. The driver publishes the next one
+// only when that is some time ago.
+func (d directory) notAhead() error {
+	path := filepath.Join(d.root, layout.CheckpointPath)
+	st, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if now := time.Now(); st.ModTime().After(now) {
+		return os.Chtimes(path, time.Time{}, now)
+	}
+	return nil
 }
 
 // readFile reads a regular file of at most limit bytes.
@@ -128,4 +158,25 @@ func syncDir(dir string) error {
 		return err
 	}
 	return errors.Join(f.Sync(), f.Close())
+}
+
+// writeSynced writes a file beside its place, syncs it, and only then moves it
+// there. A rest of an earlier try that was cut short counts for nothing: it goes.
+func writeSynced(path, text string) (err error) {
+	temp := path + ".new"
+	if err := os.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(text)
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(temp, path); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
 }

@@ -39,9 +39,9 @@ func (l *Log) follow(ctx context.Context, raw []byte) (Checkpoint, error) {
 	if last := l.published.Load(); last != nil && bytes.Equal(last.Raw, raw) {
 		return *last, nil
 	}
-	cp, err := parseCheckpoint(raw, l.key.verifier)
+	cp, err := parseOwn(raw, l.key.verifier)
 	if err != nil {
-		return Checkpoint{}, fmt.Errorf("%s: %w", layout.CheckpointPath, err)
+		return Checkpoint{}, err
 	}
 	l.following.Lock()
 	defer l.following.Unlock()

@@ -5,10 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/hex"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -89,29 +86,8 @@ func createKey(dir string) (key, error) {
 		return key{}, err
 	}
 	path := filepath.Join(dir, keyFile)
-	if err := writeKey(path, private+"\n"); err != nil {
+	if err := writeSynced(path, private+"\n"); err != nil {
 		return key{}, fmt.Errorf("write the log's key: %w", err)
 	}
 	return parseKey(private)
-}
-
-// writeKey writes a file beside its place, syncs it, and only then moves it
-// there. A rest of an earlier try that was cut short is not a key: it goes.
-func writeKey(path, text string) (err error) {
-	temp := path + ".new"
-	if err := os.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteString(text)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(temp, path); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(path))
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/gofrs/flock"
 	"github.com/transparency-dev/merkle/compact"
 	"github.com/transparency-dev/tessera"
+	"github.com/transparency-dev/tessera/api/layout"
 	"github.com/transparency-dev/tessera/storage/posix"
 
 	"github.com/tlogistry/tlogistry/internal/flight"
@@ -68,6 +69,7 @@ type Log struct {
 	lock   *flock.Flock
 	logger *slog.Logger
 	admit  func() error
+	space  func(path string) (space, error) // freeSpace, outside tests
 
 	appender *tessera.Appender
 	awaiter  *tessera.PublicationAwaiter
@@ -88,9 +90,9 @@ type Log struct {
 // Open opens the log in a directory, or begins one.
 //
 // It reads and checks the whole log before it starts the driver. A log that is
-// damaged, or whose key is not there or is another's, is ErrDamaged with the
-// file and what is wrong with it, and nothing is changed. A log that another
-// process has open is ErrLocked.
+// damaged or gone, or whose key is not there or is another's, is ErrDamaged with
+// the file and what is wrong with it, and nothing is changed. A log that another
+// process has open is ErrLocked, a policy that cannot be used ErrPolicy.
 //
 // ctx bounds Open alone.
 func Open(ctx context.Context, cfg Config) (*Log, error) {
@@ -121,6 +123,7 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 		files:  directory{root: filepath.Join(cfg.Dir, logDir)},
 		logger: cfg.Logger,
 		admit:  cfg.Admit,
+		space:  freeSpace,
 		adds:   flight.NewGroup[record.Sighting](cfg.Timeout),
 		tree:   ranges.NewEmptyRange(0),
 	}
@@ -147,6 +150,10 @@ func (l *Log) open(ctx context.Context, cfg Config, witnesses *tessera.WitnessGr
 // load reads the key, makes it for a new log, and checks and reads what is
 // there of the log.
 func (l *Log) load(ctx context.Context, dir string) error {
+	began, err := begun(dir)
+	if err != nil {
+		return err
+	}
 	k, err := readKey(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		// Whatever is there was signed by a key that is gone.
@@ -154,7 +161,7 @@ func (l *Log) load(ctx context.Context, dir string) error {
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
-		if len(rest) > 0 {
+		if len(rest) > 0 || began {
 			return damaged(keyFile, "missing, while there is a log")
 		}
 		l.key, err = createKey(dir)
@@ -165,7 +172,10 @@ func (l *Log) load(ctx context.Context, dir string) error {
 	}
 	l.key = k
 	s, err := readState(ctx, l.files.root, k)
-	if err == nil && s != nil {
+	switch {
+	case err == nil && began && (s == nil || s.checkpoint.Raw == nil):
+		err = damaged(layout.CheckpointPath, "missing, while there was a log by this key")
+	case err == nil && s != nil:
 		err = l.verify(ctx, s)
 	}
 	if err != nil {
@@ -212,8 +222,10 @@ func (l *Log) verify(ctx context.Context, s *stored) error {
 
 // begin starts the driver and waits until a checkpoint is published.
 func (l *Log) begin(ctx context.Context, cfg Config, witnesses *tessera.WitnessGroup) error {
-	if err := l.files.writable(); err != nil && !errors.Is(err, fs.ErrNotExist) { // a new log has no files yet
-		return err
+	for _, ready := range []func() error{l.files.writable, l.files.notAhead} {
+		if err := ready(); err != nil && !errors.Is(err, fs.ErrNotExist) { // a new log has no files yet
+			return err
+		}
 	}
 	l.ctx, l.stop = context.WithCancel(context.WithoutCancel(ctx))
 	driver, err := posix.New(l.ctx, posix.Config{
@@ -236,6 +248,9 @@ func (l *Log) begin(ctx context.Context, cfg Config, witnesses *tessera.WitnessG
 	if err == nil {
 		err = l.first(ctx, cfg.Timeout)
 	}
+	if err == nil {
+		err = markBegun(cfg.Dir)
+	}
 	if err != nil {
 		l.stop()
 		return err
@@ -249,6 +264,9 @@ func (l *Log) begin(ctx context.Context, cfg Config, witnesses *tessera.WitnessG
 func (l *Log) poll(ctx context.Context) ([]byte, error) {
 	if l.waiting.Load() == 0 {
 		return l.published.Load().Raw, nil
+	}
+	if err := l.files.notAhead(); err != nil {
+		return nil, err
 	}
 	return l.files.ReadCheckpoint(ctx)
 }
@@ -275,19 +293,4 @@ func (l *Log) first(ctx context.Context, limit time.Duration) error {
 			return fmt.Errorf("no checkpoint was published: %w", ctx.Err())
 		}
 	}
-}
-
-func readPolicy(path string) (*tessera.WitnessGroup, error) {
-	if path == "" {
-		return nil, nil
-	}
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("read the witness policy: %w", err)
-	}
-	g, err := tessera.NewWitnessGroupFromPolicy(b)
-	if err != nil {
-		return nil, fmt.Errorf("witness policy %s: %w", path, err)
-	}
-	return &g, nil
 }

@@ -148,7 +148,7 @@ func TestNewLogFiles(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "log")
 	l := mustOpen(t, tilelog.Config{Dir: dir})
 	defer mustClose(t, l)
-	for path, want := range map[string]os.FileMode{dir: 0o700 | os.ModeDir, filepath.Join(dir, "key"): 0o600, filepath.Join(dir, "lock"): 0o600} {
+	for path, want := range map[string]os.FileMode{dir: 0o700 | os.ModeDir, filepath.Join(dir, "key"): 0o600, filepath.Join(dir, "lock"): 0o600, filepath.Join(dir, "begun"): 0o600} {
 		if st, err := os.Stat(path); err != nil || st.Mode() != want {
 			t.Errorf("%s: %v, %v, want %v", path, st.Mode(), err, want)
 		}
@@ -276,13 +276,13 @@ func TestOpenErrors(t *testing.T) {
 		{"a file", tilelog.Config{Dir: file}, "make the log's directory: " + file + ": not a directory"},
 		{"under a file", tilelog.Config{Dir: file + "/log"}, "make the log's directory: stat " + file + "/log: not a directory"},
 		{"no policy", tilelog.Config{Dir: dir + "/a", WitnessPolicy: dir + "/policy"},
-			"read the witness policy: open " + dir + "/policy: no such file or directory"},
+			"bad witness policy: open " + dir + "/policy: no such file or directory"},
 		{"bad policy", tilelog.Config{Dir: dir + "/a", WitnessPolicy: file},
-			"witness policy " + file + `: quorum component "some" not found`},
+			"bad witness policy: " + file + `: quorum component "some" not found`},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			if _, err := tilelog.Open(t.Context(), test.cfg); err == nil || err.Error() != test.want {
+			if _, err := tilelog.Open(t.Context(), test.cfg); err == nil || err.Error() != test.want || errors.Is(err, tilelog.ErrPolicy) != (test.cfg.WitnessPolicy != "") {
 				t.Errorf("got  %v\nwant %s", err, test.want)
 			}
 		})

@@ -73,7 +73,9 @@ func (r *Reader) Close() { r.idle() }
 // Origin returns the log's name.
 func (r *Reader) Origin() string { return r.verifier.Name() }
 
-// Checkpoint reads the log's latest checkpoint and verifies its signature.
+// Checkpoint reads the log's latest checkpoint and verifies its signature. One
+// with an invalid signature is ErrDamaged; one by another key, or what is no
+// checkpoint at all, is not: it may not be the log's.
 func (r *Reader) Checkpoint(ctx context.Context) (Checkpoint, error) {
 	raw, err := r.src.ReadCheckpoint(ctx)
 	if err != nil {
@@ -82,7 +84,8 @@ func (r *Reader) Checkpoint(ctx context.Context) (Checkpoint, error) {
 	return r.Parse(raw)
 }
 
-// Parse verifies the signature of a checkpoint that was kept from before.
+// Parse verifies the signature of a checkpoint that was kept from before. Its
+// errors are those of Checkpoint.
 func (r *Reader) Parse(raw []byte) (Checkpoint, error) {
 	return parseCheckpoint(raw, r.verifier)
 }

@@ -144,8 +144,10 @@ func TestReaderFindsDamage(t *testing.T) {
 	}
 	t.Run("wrong key", func(t *testing.T) {
 		_, vkey := newDir(t)
-		if err := auditAll(t.Context(), mustReader(t, s.dir, vkey)); !errors.Is(err, tilelog.ErrDamaged) {
-			t.Error(err)
+		r := mustReader(t, s.dir, vkey)
+		want := "not a checkpoint of " + r.Origin() + " by the key " + strings.Split(vkey, "+")[1] + ": failed to verify signatures on checkpoint: note has no verifiable signatures"
+		if err := auditAll(t.Context(), r); err == nil || err.Error() != want || errors.Is(err, tilelog.ErrDamaged) {
+			t.Error(err) // the log is well
 		}
 	})
 	t.Run("nothing there", func(t *testing.T) {
@@ -201,6 +203,7 @@ func TestConsistentForked(t *testing.T) {
 	s := newSample(t)
 	dir := s.copy(t)
 	remove(t, dir+"/log")
+	remove(t, dir+"/begun")
 	l := mustOpen(t, tilelog.Config{Dir: dir}) // the same key, other records
 	fill(t, l, 1000, 1400)
 	mustClose(t, l)

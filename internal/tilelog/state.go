@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io/fs"
 	"math"
 	"os"
@@ -78,8 +77,8 @@ func readState(ctx context.Context, root string, k key) (*stored, error) {
 		}
 		return &s, nil
 	}
-	if s.checkpoint, err = parseCheckpoint(raw, k.verifier); err != nil {
-		return nil, fmt.Errorf("%s: %w", layout.CheckpointPath, err)
+	if s.checkpoint, err = parseOwn(raw, k.verifier); err != nil {
+		return nil, err
 	}
 	if uint64(s.checkpoint.Size) > s.integrated.Size {
 		return nil, damaged(treeFile, "%d entries, fewer than the %d of the checkpoint", s.integrated.Size, s.checkpoint.Size)
