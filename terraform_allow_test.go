@@ -54,14 +54,9 @@ var allTrue = hclfunction.New(&hclfunction.Spec{
 // validationOf returns the condition that a variable has to meet.
 func validationOf(t *testing.T, variable string) hcl.Expression {
 	t.Helper()
-	for _, b := range readModule(t, terraformDir).blocks {
-		if b.Type != "variable" || !slices.Equal(b.Labels, []string{variable}) {
-			continue
-		}
-		for _, inner := range b.Body.Blocks {
-			if inner.Type == "validation" {
-				return inner.Body.Attributes["condition"].Expr
-			}
+	for _, inner := range readModule(t, terraformDir).block(t, "variable", variable).Blocks {
+		if inner.Type == "validation" {
+			return inner.Body.Attributes["condition"].Expr
 		}
 	}
 	t.Fatalf("variable %s has no validation", variable)

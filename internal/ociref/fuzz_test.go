@@ -1,6 +1,7 @@
 package ociref_test
 
 import (
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -183,6 +184,46 @@ func FuzzParsePattern(f *testing.F) {
 		}
 		if named, err := ociref.ParseReference(s); err == nil && named.Repo != r.Repo {
 			t.Errorf("pattern %q without asterisks matches %s and names %s", s, r.Repo, named.Repo)
+		}
+	})
+}
+
+// The grammar of tags and digests as the specifications write it.
+var (
+	tagRE     = regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$`)
+	digestRE  = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
+	derivedRE = regexp.MustCompile(`^sha(?:256|512)-[0-9a-f]{64}(?:\.[A-Za-z0-9._-]+)?$`)
+)
+
+// FuzzReference compares what is taken for a tag, a digest and a derived tag
+// with that grammar.
+func FuzzReference(f *testing.F) {
+	hash := strings.Repeat("0123456789abcdef", 4)
+	for _, s := range []string{
+		"", "v1", "_", ".a", "-a", "a-", "a.", "A_b.c-D", "a b", "a\n", "é", strings.Repeat("a", 128), strings.Repeat("a", 129),
+		"sha256:" + hash, "sha256:" + hash + "0", "sha256:" + hash[1:], "sha256:" + strings.ToUpper(hash), "sha512:" + hash + hash, "sha256:" + hash + "\n", hash,
+		"sha256-" + hash, "sha512-" + hash, "sha1-" + hash, "sha256-" + hash + ".sig", "sha256-" + hash + ".", "sha256-" + hash + "..",
+		"sha256-" + hash + ".a.b", "sha256-" + hash + ".é", "sha256-" + hash + "-a", "sha256-" + hash[1:] + ".0", "sha256." + hash, "-" + hash,
+	} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		if got, want := ociref.IsDigest(s), digestRE.MatchString(s); got != want {
+			t.Errorf("%q is a digest: %t, want %t", s, got, want)
+		}
+		if got, want := (ociref.Request{Tag: s}).Derived(), derivedRE.MatchString(s); got != want {
+			t.Errorf("%q is derived: %t, want %t", s, got, want)
+		}
+		if strings.ContainsAny(s, "/:%@") {
+			return
+		}
+		for name, parse := range map[string]func() (ociref.Request, error){
+			"path":      func() (ociref.Request, error) { return ociref.Parse("/v2/ghcr.io/app/manifests/" + s) },
+			"reference": func() (ociref.Request, error) { return ociref.ParseReference("ghcr.io/app:" + s) },
+		} {
+			if r, err := parse(); (err == nil) != tagRE.MatchString(s) || err == nil && r.Tag != s {
+				t.Errorf("%s of tag %q: %v, %v", name, s, r, err)
+			}
 		}
 	})
 }

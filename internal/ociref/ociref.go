@@ -82,10 +82,25 @@ type Request struct {
 var (
 	nameRE     = regexp.MustCompile(`^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*$`)
 	registryRE = regexp.MustCompile(`^[a-z0-9]+(?:-+[a-z0-9]+)*(?:\.[a-z0-9]+(?:-+[a-z0-9]+)*)*(?::[1-9][0-9]{0,4})?$`)
-	tagRE      = regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$`)
-	digestRE   = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
-	derivedRE  = regexp.MustCompile(`^sha(?:256|512)-[0-9a-f]{64}(?:\.[A-Za-z0-9._-]+)?$`)
 )
+
+// The rest of that grammar are letters and lengths. A regular expression is
+// compiled at each start, and one with a long {n} takes more of it than all
+// else that this package needs.
+const (
+	maxTag   = 128
+	hexBytes = "0123456789abcdef"
+	tagBytes = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
+)
+
+func isTag(s string) bool {
+	return s != "" && len(s) <= maxTag && s[0] != '.' && s[0] != '-' && only(s, tagBytes)
+}
+
+func isHash(s string) bool { return len(s) == 64 && only(s, hexBytes) }
+
+// only reports whether s consists of bytes in a set of ASCII.
+func only(s, set string) bool { return strings.Trim(s, set) == "" }
 
 // Parse parses the escaped path of a request's URL.
 // Its errors wrap one of the sentinels of this package and quote the part at fault.
@@ -147,12 +162,12 @@ func ParseReference(ref string) (Request, error) {
 	if i := strings.LastIndex(repo, ":"); i > strings.LastIndex(repo, "/") {
 		repo, tag = repo[:i], repo[i+1:]
 	}
-	if !tagRE.MatchString(tag) {
+	if !isTag(tag) {
 		return Request{}, fmt.Errorf("%w: %s", ErrTag, quote(tag))
 	}
 	r := Request{Kind: Manifest, Tag: tag}
 	if pinned {
-		if !digestRE.MatchString(digest) {
+		if !IsDigest(digest) {
 			return Request{}, fmt.Errorf("%w: %s", ErrDigest, quote(digest))
 		}
 		r.Tag, r.Digest = "", digest
@@ -195,12 +210,15 @@ func (r Request) String() string {
 // digest: cosign's sha256-….sig and its kin, and the referrers fall-back tag of
 // the distribution specification. Such tags grow in place by design.
 func (r Request) Derived() bool {
-	return derivedRE.MatchString(r.Tag)
+	algorithm, rest, _ := strings.Cut(r.Tag, "-")
+	hash, suffix, more := strings.Cut(rest, ".")
+	return (algorithm == "sha256" || algorithm == "sha512") && isHash(hash) && (!more || suffix != "" && only(suffix, tagBytes))
 }
 
 // IsDigest reports whether s is a digest that a Request can hold.
 func IsDigest(s string) bool {
-	return digestRE.MatchString(s)
+	hash, ok := strings.CutPrefix(s, "sha256:")
+	return ok && isHash(hash)
 }
 
 // target parses the last two components of a path.
@@ -210,7 +228,7 @@ func target(verb, last string) (Request, error) {
 		if strings.Contains(last, ":") {
 			return withDigest(Manifest, last)
 		}
-		if !tagRE.MatchString(last) {
+		if !isTag(last) {
 			return Request{}, fmt.Errorf("%w: %s", ErrTag, quote(last))
 		}
 		return Request{Kind: Manifest, Tag: last}, nil
@@ -227,7 +245,7 @@ func target(verb, last string) (Request, error) {
 }
 
 func withDigest(kind Kind, digest string) (Request, error) {
-	if !digestRE.MatchString(digest) {
+	if !IsDigest(digest) {
 		return Request{}, fmt.Errorf("%w: %s is not sha256 and 64 lower-case hex digits", ErrDigest, quote(digest))
 	}
 	return Request{Kind: kind, Digest: digest}, nil

@@ -91,7 +91,7 @@ func ParseTagPattern(s string) (TagPattern, error) {
 		return TagPattern{}, fmt.Errorf("pattern %s names no tag: want registry/repository:tag", quote(s))
 	}
 	repo, tag := s[:i], s[i+1:]
-	if !tagRE.MatchString(strings.ReplaceAll(tag, "*", "x")) || strings.Contains(tag, "**") {
+	if !isTag(strings.ReplaceAll(tag, "*", "x")) || strings.Contains(tag, "**") {
 		return TagPattern{}, fmt.Errorf("pattern %s: %s is neither a tag nor one with asterisks", quote(s), quote(tag))
 	}
 	p, err := ParsePattern(repo)

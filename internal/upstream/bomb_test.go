@@ -41,6 +41,9 @@ func TestRoomForLongBodies(t *testing.T) {
 	release := make(chan struct{})
 	w.mux.HandleFunc("/v2/app/manifests/", func(rw http.ResponseWriter, r *http.Request) {
 		rw.Header().Set("Content-Type", manifestType)
+		if r.Method == http.MethodHead {
+			return // it tells nothing, so that each is got by its tag
+		}
 		_, _ = rw.Write(bytes.Repeat([]byte(" "), 1<<20)) // without a length: takes the room of the longest
 		<-release
 		fmt.Fprint(rw, imageJSON)

@@ -78,13 +78,15 @@ type Client struct {
 	logins map[string]login // by canonical name
 	google *google          // nil if not to be used
 
-	fetches   *flight.Group[*Manifest]
+	tags      *flight.Group[*Manifest] // by repository:tag; these begin those of digests
+	digests   *flight.Group[*Manifest] // by repository@digest
 	exchanges *flight.Group[token]
 	pings     *flight.Group[*transport.Challenge]
 
 	challenges *lru.Cache[string, *transport.Challenge] // by registry
 	tokens     *lru.Cache[string, token]                // by registry and repository
 	memory     *memory
+	firsts     firsts
 	room       *semaphore.Weighted // for the bytes of bodies longer than smallBody
 	spare      spare
 }
@@ -107,12 +109,14 @@ func New(c Config) *Client {
 		userAgent:  cmp.Or(c.UserAgent, "tlogistry"),
 		now:        now,
 		logins:     c.Credentials.logins,
-		fetches:    flight.NewGroup[*Manifest](timeout),
+		tags:       flight.NewGroup[*Manifest](timeout),
+		digests:    flight.NewGroup[*Manifest](timeout),
 		exchanges:  flight.NewGroup[token](timeout),
 		pings:      flight.NewGroup[*transport.Challenge](timeout),
 		challenges: newLRU[*transport.Challenge](maxChallenges),
 		tokens:     newLRU[token](maxTokens),
 		memory:     newMemory(cmp.Or(c.memory, memoryBytes)),
+		firsts:     firsts{now: map[string]*first{}},
 		room:       semaphore.NewWeighted(roomBytes),
 	}
 	if c.Google {
@@ -135,7 +139,8 @@ func New(c Config) *Client {
 // [Config].Timeout, and closes idle connections. It refuses further exchanges;
 // streams of blobs go on.
 func (c *Client) Close() {
-	c.fetches.Close() // first: fetches begin the others
+	c.tags.Close() // each before those that it begins
+	c.digests.Close()
 	c.exchanges.Close()
 	c.pings.Close()
 	c.guarded.CloseIdleConnections()
@@ -189,5 +194,8 @@ func (r *registry) repository(repo string) string {
 
 // url returns the URL of something in a repository, such as "tags/list".
 func (r *registry) url(repo, rest string) *url.URL {
+	if r.prefix == "" { // by their grammar nothing is to be cleaned or escaped
+		return &url.URL{Scheme: r.base.Scheme, Host: r.base.Host, Path: "/v2/" + repo + "/" + rest}
+	}
 	return r.base.JoinPath("v2", r.repository(repo), rest)
 }

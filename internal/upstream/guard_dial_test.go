@@ -14,34 +14,6 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 )
 
-// canaries is a listener on every address of this machine that nobody may
-// connect to.
-func canaries(t *testing.T) (port string) {
-	t.Helper()
-	l, err := net.Listen("tcp", ":0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			t.Errorf("somebody connected to the canary at %s", conn.LocalAddr())
-			conn.Close()
-		}
-	}()
-	t.Cleanup(func() {
-		l.Close()
-		<-ended
-	})
-	_, port, _ = net.SplitHostPort(l.Addr().String())
-	return port
-}
-
 // resolving returns a resolver whose answer to the nth look-up of a name is
 // what answer says. IPv4 and IPv6 are asked for separately, with one n.
 func resolving(t *testing.T, answer func(name string, n int) []string) *net.Resolver {
@@ -99,7 +71,7 @@ var spellings = []string{
 // Wherever a registry may name an address, and whatever a resolver takes each
 // spelling for, loopback is not connected to.
 func TestSpellingsOfLoopback(t *testing.T) {
-	port := canaries(t)
+	port := canary(t)
 	resolver := resolving(t, func(string, int) []string { return []string{"127.0.0.1", "::1", "0.0.0.0", "::"} })
 	for _, host := range spellings {
 		for _, where := range []string{"redirect", "third redirect", "realm"} {
@@ -180,7 +152,7 @@ func watchedDial(resolver *net.Resolver) (dialFunc, func() []string) {
 // A name that is public when it is looked up first and private afterwards. The
 // look-up before a connection counts, and no other.
 func TestRebinding(t *testing.T) {
-	port := canaries(t)
+	port := canary(t)
 	public := []string{"8.8.8.8"}
 	for name, test := range map[string]struct {
 		answers [][]string
@@ -214,7 +186,7 @@ func TestRebinding(t *testing.T) {
 
 // The same for what a registry leads to: its own name was fine.
 func TestRebindingOfRealmAndRedirect(t *testing.T) {
-	port := canaries(t)
+	port := canary(t)
 	for _, where := range []string{"realm", "manifest", "token"} {
 		t.Run(where, func(t *testing.T) {
 			dial, allowed := watchedDial(resolving(t, func(_ string, n int) []string {

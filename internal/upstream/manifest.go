@@ -37,58 +37,55 @@ type Manifest struct {
 // Manifest fetches the manifest that r names by tag or digest.
 //
 // A digest that this process has fetched from the repository before costs no
-// request. A tag whose manifest is in memory costs a HEAD, which tells that it
-// is the one. So does a tag that this process has not served, if anything of
-// the repository is in memory, and a GET more if it is not the tag's. Any other
-// tag costs a GET. HEAD is not counted against Docker Hub's quota, GET is: one
-// for each digest, as long as it stays in memory.
+// request. A tag costs a HEAD, which tells its digest, and nothing more where
+// that one's manifest is in memory; otherwise it costs a GET as well, one for
+// all tags of the digest. Where nothing is in memory that the tag may name, HEAD
+// would not help: then it costs a GET alone, unless that is the case of another
+// tag of the repository at the same time. HEAD is not counted against Docker
+// Hub's quota, GET is: one for each digest, as long as it stays in memory.
 //
 // The same request made twice at a time is sent once. The whole takes no
 // longer than [Config].Timeout. Errors are *[Error].
 func (c *Client) Manifest(ctx context.Context, r ociref.Request) (*Manifest, error) {
 	to := c.registry(r.Registry())
+	var m *Manifest
+	var err error
 	if r.Tag == "" {
-		if m := c.memory.get(r.Repo, r.Digest); m != nil {
-			tally.Note(ctx, tally.ManifestHit, 1)
-			return m, nil
-		}
+		m, err = c.byDigest(ctx, to, r)
+	} else {
+		m, err = c.tags.Do(ctx, r.String(), func(ctx context.Context) (*Manifest, error) { return c.byTag(ctx, to, r) })
 	}
-	m, err := c.fetches.Do(ctx, r.String(), func(ctx context.Context) (*Manifest, error) {
-		m, err := c.current(ctx, to, r)
-		if m != nil {
-			tally.Note(ctx, tally.ManifestHit, 1)
-		}
-		if m != nil || err != nil {
-			return m, err
-		}
-		tally.Note(ctx, tally.ManifestMiss, 1)
-		return c.fetch(ctx, to, r)
-	})
 	if err != nil {
 		return nil, c.given(ctx, to, err)
 	}
 	return m, nil
 }
 
-// current returns the manifest in memory that the registry says the tag names.
+// byTag fetches the manifest that a tag names now.
+func (c *Client) byTag(ctx context.Context, to *registry, r ociref.Request) (m *Manifest, err error) {
+	f, mine := c.firsts.begin(c.memory, r.Repo, r.Tag)
+	if mine {
+		defer func() { c.firsts.end(r.Repo, f, m) }()
+	} else if m, err = c.current(ctx, to, r, f); m != nil || err != nil {
+		return m, err
+	}
+	tally.Note(ctx, tally.ManifestMiss, 1)
+	return c.fetch(ctx, to, r)
+}
+
+// current returns the manifest that HEAD tells the tag names.
 // It returns nil where only GET can tell, which includes registries that do not
 // answer HEAD as they answer GET. That a tag which was served before is gone is
 // believed; that another one is not there, GET tells with the registry's words.
-func (c *Client) current(ctx context.Context, to *registry, r ociref.Request) (*Manifest, error) {
-	if r.Tag == "" {
-		return nil, nil
-	}
-	last, likely := c.memory.last(r.Repo, r.Tag)
-	if !likely {
-		return nil, nil
-	}
+func (c *Client) current(ctx context.Context, to *registry, r ociref.Request, f *first) (*Manifest, error) {
+	last, _ := c.memory.last(r.Repo, r.Tag)
 	resp, err := c.ask(ctx, manifestQuestion(to, r, http.MethodHead))
 	if err != nil {
 		return nil, err
 	}
 	switch status := resp.StatusCode; {
 	case status == http.StatusOK:
-		return c.memory.fresh(r, resp.Header), nil
+		return c.told(ctx, to, r, resp.Header, f)
 	case status == http.StatusNotFound && last != "", status == http.StatusTooManyRequests, status >= 500:
 		return nil, refused(to, r, resp)
 	}

@@ -3,6 +3,7 @@ package upstream
 import (
 	"fmt"
 	"net/http"
+	"path"
 	"slices"
 	"strings"
 	"testing"
@@ -15,7 +16,7 @@ func TestManifestByManyTags(t *testing.T) {
 	w, c := mapped(t, Config{})
 	w.open()
 	other := strings.Replace(indexJSON, "[]", "[ ]", 1)
-	bytes := map[string]string{"a": indexJSON, "b": indexJSON, "c": other, "d": other}
+	bytes := map[string]string{"a": indexJSON, "b": indexJSON, "c": other, "d": other, sum([]byte(other)): other}
 	w.mux.HandleFunc("/v2/{repo}/manifests/{tag}", func(rw http.ResponseWriter, r *http.Request) {
 		body, ok := bytes[r.PathValue("tag")]
 		if !ok {
@@ -31,13 +32,13 @@ func TestManifestByManyTags(t *testing.T) {
 		path string
 		asks []string
 	}{
-		{"app/manifests/a", []string{"GET"}},            // nothing of app is in memory
-		{"app/manifests/b", []string{"HEAD"}},           // the same image
-		{"app/manifests/c", []string{"HEAD", "GET"}},    // another one
-		{"app/manifests/d", []string{"HEAD"}},           // and the same
-		{"app/manifests/b", []string{"HEAD"}},           // known by now
-		{"two/manifests/b", []string{"GET"}},            // the memory of app is not that of two
-		{"app/manifests/gone", []string{"HEAD", "GET"}}, // an error comes with the registry's words
+		{"app/manifests/a", []string{"GET a"}},                               // nothing of app is in memory
+		{"app/manifests/b", []string{"HEAD b"}},                              // the same image
+		{"app/manifests/c", []string{"HEAD c", "GET " + sum([]byte(other))}}, // another one
+		{"app/manifests/d", []string{"HEAD d"}},                              // and the same
+		{"app/manifests/b", []string{"HEAD b"}},                              // known by now
+		{"two/manifests/b", []string{"GET b"}},                               // the memory of app is not that of two
+		{"app/manifests/gone", []string{"HEAD gone", "GET gone"}},            // an error comes with the registry's words
 	}
 	want(t, w.requests())
 	for i, step := range steps {
@@ -45,7 +46,7 @@ func TestManifestByManyTags(t *testing.T) {
 		var asked []string
 		for _, r := range w.take() {
 			if r.URL.Path != "/v2/" {
-				asked = append(asked, r.Method)
+				asked = append(asked, r.Method+" "+path.Base(r.URL.Path))
 			}
 		}
 		if !slices.Equal(asked, step.asks) {
@@ -58,7 +59,7 @@ func TestManifestByManyTags(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		last := step.asks[len(step.asks)-1]
+		last, _, _ := strings.Cut(step.asks[len(step.asks)-1], " ")
 		if body := bytes[step.path[len(step.path)-1:]]; string(m.Bytes) != body || m.Digest != sum([]byte(body)) || m.Header.Get("Ratelimit-Remaining") != last {
 			t.Errorf("%d, %s: served %s %v", i, step.path, m.Bytes, m.Header)
 		}
@@ -89,20 +90,20 @@ func TestManifestOfAnotherTagThatGoes(t *testing.T) {
 	want(t, w.requests(), "GET /v2/", askTag, "HEAD /v2/app/manifests/v2", "HEAD /v2/app/manifests/v2")
 }
 
-// The first answer to a tag is not HEAD's alone, whatever HEAD says.
+// What is served to a tag for the first time came by GET, whatever HEAD says.
 func TestManifestOfAnotherTagThatHeadDoesNotTell(t *testing.T) {
 	for name, test := range map[string]struct {
 		status int
 		digest string
-		get    bool
+		gets   []string
 	}{
-		"no digest":      {200, "", true},
-		"unknown digest": {200, blobDigest, true},
-		"not allowed":    {405, "", true},
-		"gone":           {404, "", true},
-		"denied":         {403, sum([]byte(indexJSON)), true},
-		"quota":          {429, "", false},
-		"broken":         {500, "", false},
+		"no digest":      {200, "", []string{"v2"}},
+		"unknown digest": {200, blobDigest, []string{blobDigest, "v2"}},
+		"not allowed":    {405, "", []string{"v2"}},
+		"gone":           {404, "", []string{"v2"}},
+		"denied":         {403, sum([]byte(indexJSON)), []string{"v2"}},
+		"quota":          {429, "", nil},
+		"broken":         {500, "", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w, c := mapped(t, Config{})
@@ -116,11 +117,11 @@ func TestManifestOfAnotherTagThatHeadDoesNotTell(t *testing.T) {
 			w.take()
 			m, err := c.Manifest(t.Context(), request(t, "/v2/reg.example/app/manifests/v2"))
 			asks := []string{"HEAD /v2/app/manifests/v2"}
-			if test.get {
-				asks = append(asks, "GET /v2/app/manifests/v2")
+			for _, reference := range test.gets {
+				asks = append(asks, "GET /v2/app/manifests/"+reference)
 			}
 			want(t, w.requests(), asks...)
-			if (err == nil) != test.get || err == nil && string(m.Bytes) != imageJSON {
+			if (err == nil) != (test.gets != nil) || err == nil && string(m.Bytes) != imageJSON {
 				t.Errorf("%v, %v", m, err)
 			}
 		})

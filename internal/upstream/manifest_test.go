@@ -206,7 +206,7 @@ func TestManifestRequestCounts(t *testing.T) {
 	moved := strings.Replace(indexJSON, "[]", "[ ]", 1)
 	now.Store(moved)
 	pull(moved)
-	want(t, w.requests(), head, get)
+	want(t, w.requests(), head, "GET /v2/app/manifests/"+sum([]byte(moved)))
 	pull(moved)
 	want(t, w.requests(), head)
 	now.Store(indexJSON)

@@ -216,10 +216,11 @@ func (c *clock) pass(d time.Duration) {
 	c.t = c.t.Add(d)
 }
 
-// A canary is a listener on loopback that nobody may connect to.
+// canary is a listener on every address of this machine that nobody may
+// connect to.
 func canary(t *testing.T) (port string) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := net.Listen("tcp", ":0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -231,7 +232,7 @@ func canary(t *testing.T) (port string) {
 			if err != nil {
 				return
 			}
-			t.Error("somebody connected to the canary")
+			t.Errorf("somebody connected to the canary at %s", conn.LocalAddr())
 			conn.Close()
 		}
 	}()
