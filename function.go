@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"sync"
+	"sync/atomic"
 
 	"github.com/GoogleCloudPlatform/functions-framework-go/functions"
 
@@ -47,6 +48,7 @@ type function struct {
 	logger *slog.Logger
 
 	once    sync.Once
+	built   atomic.Bool // the once is over, and so the following do not change
 	handler http.Handler
 	close   func()
 	err     error // why there is no handler
@@ -72,7 +74,10 @@ func (f *function) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.mu.Unlock()
 	defer f.requests.Done()
 	// The handler is for all requests: this one's end must not end its making.
-	if err := f.build(context.WithoutCancel(r.Context()), service.Options{}); err != nil {
+	if !f.built.Load() {
+		_ = f.build(context.WithoutCancel(r.Context()), service.Options{}) // kept in err
+	}
+	if f.err != nil {
 		front.Unavailable(w, r, "this service is not configured correctly; its log says what is wrong")
 		return
 	}
@@ -92,6 +97,7 @@ func (f *function) build(ctx context.Context, o service.Options) error {
 		if f.err = err; err != nil {
 			f.logger.Error("bad configuration", "error", err.Error())
 		}
+		f.built.Store(true)
 	})
 	return f.err
 }

@@ -25,7 +25,7 @@ var arrows = map[string][]string{
 	"embedded":  {"config", "limit", "page", "ready", "record", "service", "tilelog"},
 	"export":    {"telemetry"},
 	"flight":    {},
-	"front":     {"limit", "ociref", "ready", "record", "tally", "telemetry", "upstream"},
+	"front":     {"flight", "limit", "ociref", "ready", "record", "tally", "telemetry", "upstream"},
 	"keyless":   {"flight", "tally"},
 	"limit":     {},
 	"logtest":   {"record"},

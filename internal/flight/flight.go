@@ -1,8 +1,9 @@
 // Package flight lets callers share one call: while it is under way, others
 // with the same key wait for its result instead of making their own.
 //
-// It adds two things to golang.org/x/sync/singleflight, which it wraps. A
-// caller that gives up ends neither the call nor the wait of the others. And a
+// It adds three things to golang.org/x/sync/singleflight, which it wraps. A
+// caller that gives up ends neither the call nor the wait of the others. A call
+// that panics is an error to all who wait, and does not end the process. And a
 // group knows when all of its calls have ended, so that its owner can wait for
 // them.
 package flight
@@ -78,7 +79,12 @@ func (g *Group[T]) begin(ctx context.Context, key string, fn func(context.Contex
 	return g.group.DoChan(key, func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), g.limit)
 		defer cancel()
-		return fn(ctx)
+		var v T
+		var err error
+		if p := Catch(func() { v, err = fn(ctx) }); p != nil {
+			return nil, p
+		}
+		return v, err
 	}), nil
 }
 

@@ -47,17 +47,23 @@ type clientWriter struct {
 	http.ResponseWriter
 	stall  time.Duration
 	until  time.Time // when all must have been taken; zero: whenever
+	limit  time.Time // the deadline that was set last
 	status int
 	size   int64
 }
 
-// extend gives the client its time anew. net/http takes the deadline away after
-// the answer.
+// extend gives the client its time anew, unless it would get hardly more than
+// it has: most answers are written at once, in several steps. net/http takes the
+// deadline away after the answer.
 func (w *clientWriter) extend() error {
 	deadline := time.Now().Add(w.stall)
 	if !w.until.IsZero() && w.until.Before(deadline) {
 		deadline = w.until
 	}
+	if !w.limit.IsZero() && deadline.Sub(w.limit) < w.stall/64 {
+		return nil
+	}
+	w.limit = deadline
 	err := http.NewResponseController(w.ResponseWriter).SetWriteDeadline(deadline)
 	if err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return fmt.Errorf("set the write deadline: %w", err)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -23,6 +24,7 @@ func TestTakeLimit(t *testing.T) {
 		ended <- err
 	}))
 	defer server.Close()
+	began := time.Now()
 	c, err := net.Dial("tcp", server.Listener.Addr().String())
 	if err != nil {
 		t.Fatal(err)
@@ -31,7 +33,6 @@ func TestTakeLimit(t *testing.T) {
 	if _, err := io.WriteString(c, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {
 		t.Fatal(err)
 	}
-	began := time.Now()
 	for tick := time.NewTicker(10 * time.Millisecond); ; {
 		select {
 		case err := <-ended:
@@ -43,6 +44,34 @@ func TestTakeLimit(t *testing.T) {
 			_, _ = c.Read(make([]byte, 1<<10))
 		}
 	}
+}
+
+// A deadlined is a response that counts how often its deadline is set.
+type deadlined struct {
+	httptest.ResponseRecorder
+	set int
+}
+
+func (w *deadlined) SetWriteDeadline(time.Time) error {
+	w.set++
+	return nil
+}
+
+// An answer that is written at once has one deadline; a client that takes longer
+// over a stream gets its time anew.
+func TestDeadlineIsSetAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &deadlined{ResponseRecorder: *httptest.NewRecorder()}
+		cw := &clientWriter{ResponseWriter: w, stall: time.Minute}
+		a := &answer{status: 200, header: jsonHeader(), body: make([]byte, 3*pieceSize)}
+		if err := a.write(cw, http.MethodGet); err != nil || w.set != 1 {
+			t.Errorf("%d deadlines for an answer in memory, want 1; %v", w.set, err)
+		}
+		time.Sleep(time.Second)
+		if _, err := cw.Write([]byte("more")); err != nil || w.set != 2 {
+			t.Errorf("%d deadlines a second later, want 2; %v", w.set, err)
+		}
+	})
 }
 
 // Of large answers, as many are given at once as there is room for; short ones

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/tlogistry/tlogistry/internal/flight"
 	"github.com/tlogistry/tlogistry/internal/limit"
 	"github.com/tlogistry/tlogistry/internal/ociref"
 	"github.com/tlogistry/tlogistry/internal/record"
@@ -84,8 +85,12 @@ func refuse(err error) *answer {
 		denied *notAllowedError
 		much   *limit.Error
 		up     *upstream.Error
+
+		panicked *flight.PanicError
 	)
 	switch {
+	case errors.As(err, &panicked): // before what is around it
+		return internalError()
 	case errors.As(err, &much): // before the logError around it
 		a := errorAnswer(http.StatusTooManyRequests, "TOOMANYREQUESTS", much.Error(), nil)
 		a.header.Set("Retry-After", much.RetryAfter())
@@ -101,7 +106,7 @@ func refuse(err error) *answer {
 			Identity:       moved.recorded.By.Subject,
 			Issuer:         moved.recorded.By.Issuer,
 		})
-		maps.Copy(a.header, tlogHeader(moved.recorded))
+		a.fields = tlogFields(moved.recorded)
 		return a
 	case errors.As(err, &broken):
 		a := errorAnswer(http.StatusServiceUnavailable, "UNAVAILABLE",
@@ -134,6 +139,10 @@ func refuse(err error) *answer {
 	case errors.Is(err, ociref.ErrPath):
 		return errorAnswer(http.StatusNotFound, "UNSUPPORTED", err.Error(), nil)
 	}
+	return internalError()
+}
+
+func internalError() *answer {
 	return errorAnswer(http.StatusInternalServerError, "UNKNOWN", "internal error", nil)
 }
 

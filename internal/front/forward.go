@@ -20,10 +20,10 @@ func (h *Handler) blob(ctx context.Context, r *http.Request, req ociref.Request)
 	if b.Location != "" {
 		return &answer{
 			status: http.StatusTemporaryRedirect,
-			header: http.Header{"Location": {b.Location}, "Docker-Content-Digest": {req.Digest}},
+			fields: []field{{"Location", b.Location}, {"Docker-Content-Digest", req.Digest}},
 		}, nil
 	}
-	return &answer{status: b.Status, header: clone(b.Header), stream: b.Body}, nil
+	return &answer{status: b.Status, shared: b.Header, stream: b.Body}, nil
 }
 
 // pass forwards what is neither checked nor recorded: tag lists, referrers and

@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sync/semaphore"
 
+	"github.com/tlogistry/tlogistry/internal/flight"
 	"github.com/tlogistry/tlogistry/internal/limit"
 	"github.com/tlogistry/tlogistry/internal/ociref"
 	"github.com/tlogistry/tlogistry/internal/ready"
@@ -53,6 +54,14 @@ type Log interface {
 	Add(ctx context.Context, ref, digest string) (record.Sighting, error)
 }
 
+// A Recaller is a Log that can say what it has in memory. Lookup need not then
+// run in a goroutine of its own, beside the registry.
+type Recaller interface {
+	// Recall returns what Lookup would return for ref without asking anybody,
+	// or false.
+	Recall(ctx context.Context, ref string) ([]record.Sighting, bool)
+}
+
 // Options are a handler's parts.
 type Options struct {
 	Log      Log
@@ -72,8 +81,10 @@ type Options struct {
 
 // A Handler answers pulls. It is safe for concurrent use.
 type Handler struct {
-	o    Options
-	room *semaphore.Weighted // for the bytes of large answers
+	o        Options
+	recaller Recaller            // o.Log, if it is one
+	targets  *targets            // what was asked for before
+	room     *semaphore.Weighted // for the bytes of large answers
 }
 
 // New returns a handler made of the given parts.
@@ -81,7 +92,9 @@ func New(o Options) *Handler {
 	if o.Stall == 0 {
 		o.Stall = 30 * time.Second
 	}
-	return &Handler{o: o, room: semaphore.NewWeighted(largeRoom)}
+	h := &Handler{o: o, targets: newTargets(), room: semaphore.NewWeighted(largeRoom)}
+	h.recaller, _ = o.Log.(Recaller)
+	return h
 }
 
 // ServeHTTP answers one request and logs one line about it.
@@ -105,12 +118,16 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if err != nil {
 		t.err = err
+		h.logPanic(r.Context(), err)
 		t.gone = errors.Is(err, context.Canceled) && r.Context().Err() != nil
 		a = refuse(err)
 	}
 	t.became = t.verdict()
 	if err := h.give(a, cw, r.Method); err != nil {
 		t.err = errors.Join(t.err, err)
+		if errors.Is(err, errRoom) { // and so the client got something else
+			t.became = t.verdict()
+		}
 	}
 }
 
@@ -127,16 +144,22 @@ func (h *Handler) begin(r *http.Request) *trace {
 // crashed answers a request whose handling panicked, as far as nothing has been
 // answered, and tells the log where. Other requests go on.
 func (h *Handler) crashed(p any, r *http.Request, t *trace, w *clientWriter) {
-	t.err = fmt.Errorf("panic: %v", p)
+	t.err = &flight.PanicError{Value: p, Stack: debug.Stack()}
 	t.became = t.verdict()
-	if h.o.Logger != nil {
-		h.o.Logger.ErrorContext(r.Context(), "panic", "error", fmt.Sprint(p), "stack", string(debug.Stack()))
-	}
+	h.logPanic(r.Context(), t.err)
 	if w.status != 0 {
 		breakOff(w)
 		return
 	}
 	_ = refuse(t.err).write(w, r.Method) // the client went away; there is nobody to tell
+}
+
+// logPanic tells the log where a panic was, if that is what an error is.
+func (h *Handler) logPanic(ctx context.Context, err error) {
+	var p *flight.PanicError
+	if h.o.Logger != nil && errors.As(err, &p) {
+		h.o.Logger.ErrorContext(ctx, "panic", "error", fmt.Sprint(p.Value), "stack", string(p.Stack))
+	}
 }
 
 // process decides what to answer. Neither an answer nor an error means the
@@ -154,25 +177,14 @@ func (h *Handler) process(r *http.Request, t *trace) (*answer, error) {
 	if upstream.Looped(r.Header) {
 		return nil, errLoop
 	}
-	ns, query, err := ociref.CutNamespace(r.URL.RawQuery)
+	query, err := h.read(r, t)
 	if err != nil {
 		return nil, err
 	}
-	t.ns = ns
-	req, err := ociref.ParseMirrored(ns, r.URL.EscapedPath())
-	if err != nil {
-		return nil, err
-	}
-	t.req, t.kind = req, req.Kind.String()
-	t.pull = req.Kind == ociref.Manifest && req.Tag != "" && !req.Derived()
-	if req.Kind == ociref.Ping {
-		return &answer{status: http.StatusOK, header: jsonHeader(), body: []byte("{}")}, nil
-	}
-	if err := h.permit(req, r.Host); err != nil {
-		return nil, err
-	}
-	ctx := t.calls.In(r.Context())
+	ctx, req := t.calls.In(r.Context()), t.req
 	switch {
+	case req.Kind == ociref.Ping:
+		return &answer{status: http.StatusOK, header: jsonHeader(), body: []byte("{}")}, nil
 	case req.Kind == ociref.Blob:
 		return h.blob(ctx, r, req)
 	case req.Kind == ociref.Manifest && req.Tag == "":
@@ -180,7 +192,7 @@ func (h *Handler) process(r *http.Request, t *trace) (*answer, error) {
 	case t.pull:
 		return h.byTag(ctx, req, t)
 	}
-	return h.pass(ctx, r, req, ns, query)
+	return h.pass(ctx, r, req, t.ns, query)
 }
 
 // outside answers what is not below /v2/, as far as it is not the home page's.
@@ -191,20 +203,4 @@ func (h *Handler) outside(r *http.Request, t *trace) (*answer, error) {
 		t.kind = kindPage
 	}
 	return a, err
-}
-
-// permit refuses a repository that is not to be pulled through this service.
-func (h *Handler) permit(req ociref.Request, host string) error {
-	if self, err := ociref.Registry(strings.ToLower(host)); err == nil && self == req.Registry() {
-		return errSelf
-	}
-	if h.o.Allow == nil {
-		return nil
-	}
-	for _, p := range h.o.Allow {
-		if p.Match(req.Repo) {
-			return nil
-		}
-	}
-	return &notAllowedError{repo: req.Repo}
 }

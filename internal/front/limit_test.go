@@ -2,17 +2,21 @@ package front_test
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/tlogistry/tlogistry/internal/front"
 	"github.com/tlogistry/tlogistry/internal/limit"
 	"github.com/tlogistry/tlogistry/internal/logtest"
+	"github.com/tlogistry/tlogistry/internal/record"
 )
 
 // Every request below /v2/ counts, whatever it asks for; the home page does not.
@@ -202,6 +206,38 @@ func TestPanic(t *testing.T) {
 	if got := s.do("GET", "/v2/"); got.status != http.StatusOK {
 		t.Error(got)
 	}
+}
+
+// A panic while the log or the registry is asked, in whichever goroutine, is
+// one request's.
+func TestPanicWhileAsking(t *testing.T) {
+	broken := &panicking{}
+	s := newSite(t, setup{log: broken})
+	broken.Log = s.log
+	manifest, _ := image("app")
+	s.origin.push(t, "app", "1.0", manifest)
+	check(t, "GET", s.do("GET", "/v2/registry.test/app/manifests/1.0"), wantError(http.StatusInternalServerError, "UNKNOWN", "internal error", ""))
+	lines := s.lines.wait(t, 2)
+	if !strings.Contains(lines[0], `"stack":"goroutine `) || !strings.Contains(lines[0], "limit_test.go") ||
+		!strings.Contains(lines[1], `"error":"cannot look up the tag: panic: secret reason"`) || !strings.Contains(lines[1], `"verdict":"failed"`) {
+		t.Errorf("lines %q", lines)
+	}
+	if got := s.do("GET", "/v2/registry.test/app/manifests/1.0"); got.status != http.StatusOK {
+		t.Error(got)
+	}
+}
+
+// A panicking log does so once.
+type panicking struct {
+	front.Log
+	after atomic.Bool
+}
+
+func (p *panicking) Lookup(ctx context.Context, ref string) ([]record.Sighting, error) {
+	if !p.after.Swap(true) {
+		panic("secret reason")
+	}
+	return p.Log.Lookup(ctx, ref)
 }
 
 // Without a connection below it, as in other servers' tests, all the same.

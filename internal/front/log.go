@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/tlogistry/tlogistry/internal/ociref"
 	"github.com/tlogistry/tlogistry/internal/record"
 	"github.com/tlogistry/tlogistry/internal/tally"
 	"github.com/tlogistry/tlogistry/internal/telemetry"
@@ -16,14 +15,12 @@ import (
 type trace struct {
 	start    time.Time
 	kind     string // of request: a registry request's, or one of those below
-	ns       string // registry that a mirror's client named in the query
-	req      ociref.Request
-	pull     bool   // by a tag that is recorded
+	target          // as far as it was read
+	path     string // of the request, as it was sent, if that is known
 	digest   string // of the manifest that the registry served
 	outcome  record.Outcome
 	sighting record.Sighting
 	first    bool
-	exempt   bool // the tag is not recorded, by the operator's wish
 	err      error
 	gone     bool // the client went away before there was an answer
 	became   string
@@ -62,9 +59,17 @@ func (h *Handler) done(r *http.Request, t *trace, w *clientWriter) {
 		Recorded: t.sighting.Digest, Index: t.sighting.Index,
 	}
 	if t.req.Repo != "" {
-		a.Reference = t.req.String()
+		a.Reference = t.name
 	}
 	t.measured.End(a)
+}
+
+// sent is the path of a request as the client sent it.
+func (t *trace) sent(r *http.Request) string {
+	if t.path != "" {
+		return t.path
+	}
+	return r.URL.EscapedPath()
 }
 
 // clip cuts what others chose to what a log line bears.
@@ -106,8 +111,8 @@ func (h *Handler) logRequest(r *http.Request, t *trace, w *clientWriter) {
 	line := slog.NewRecord(time.Now(), level, "request", 0)
 	var space [mostAttrs]slog.Attr
 	line.AddAttrs(t.attrs(append(space[:0], slog.GroupAttrs("httpRequest",
-		slog.String("requestMethod", r.Method),
-		slog.String("requestUrl", clip(r.URL.EscapedPath())),
+		slog.String("requestMethod", clip(r.Method)),
+		slog.String("requestUrl", clip(t.sent(r))),
 		slog.Int("status", status),
 		slog.Int64("responseSize", w.size),
 		slog.String("userAgent", clip(r.UserAgent())),
@@ -129,7 +134,7 @@ func (t *trace) attrs(to []slog.Attr, h http.Header) []slog.Attr {
 		to = append(to, slog.Bool("traceSampled", parent.Sampled))
 	}
 	if t.req.Repo != "" {
-		to = append(to, slog.String("kind", t.req.Kind.String()), slog.String("reference", t.req.String()))
+		to = append(to, slog.String("kind", t.kind), slog.String("reference", t.name))
 	}
 	if t.digest != "" {
 		to = append(to, slog.String("digest", t.digest))

@@ -22,7 +22,7 @@ func BenchmarkLogRequest(b *testing.B) {
 		b.Fatal(err)
 	}
 	const digest = "sha256:686d8c9dfa6f3ccfc8230bc3178d23f84eeaf7e457f36f271ab1acc53015037c"
-	t := &trace{start: time.Now(), req: req, kind: "manifest", digest: digest, outcome: record.Same,
+	t := &trace{start: time.Now(), target: target{req: req, name: req.String()}, kind: "manifest", digest: digest, outcome: record.Same,
 		sighting: record.Sighting{UUID: "24296fb24b8ad77a", Digest: digest, Index: 123456789}}
 	w := &clientWriter{status: http.StatusOK, size: 1638}
 	b.Run("plain", func(b *testing.B) {

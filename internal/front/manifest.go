@@ -3,12 +3,11 @@ package front
 import (
 	"context"
 	"errors"
-	"maps"
 	"net/http"
-	"slices"
 	"strconv"
 	"time"
 
+	"github.com/tlogistry/tlogistry/internal/flight"
 	"github.com/tlogistry/tlogistry/internal/ociref"
 	"github.com/tlogistry/tlogistry/internal/record"
 	"github.com/tlogistry/tlogistry/internal/upstream"
@@ -27,10 +26,10 @@ func (h *Handler) byDigest(ctx context.Context, req ociref.Request) (*answer, er
 // byTag answers a manifest request by tag: served as recorded, or recorded and
 // then served, or refused.
 func (h *Handler) byTag(ctx context.Context, req ociref.Request, t *trace) (*answer, error) {
-	if t.exempt = h.exempt(req); t.exempt {
+	if t.exempt {
 		return h.byExemptTag(ctx, req, t)
 	}
-	m, sightings, err := h.fetch(ctx, req)
+	m, sightings, err := h.fetch(ctx, req, t.name)
 	if err != nil {
 		return nil, err
 	}
@@ -50,16 +49,11 @@ func (h *Handler) byTag(ctx context.Context, req ociref.Request, t *trace) (*ans
 		return nil, &movedError{req: req, served: m.Digest, recorded: s}
 	}
 	a := manifestAnswer(m)
-	maps.Copy(a.header, tlogHeader(s))
+	a.fields = append(a.fields, tlogFields(s)...)
 	if first {
-		a.header.Set("Tlog-First-Seen", "true")
+		a.fields = append(a.fields, field{"Tlog-First-Seen", "true"})
 	}
 	return a, nil
-}
-
-// exempt reports whether the operator lets a tag move.
-func (h *Handler) exempt(req ociref.Request) bool {
-	return slices.ContainsFunc(h.o.Mutable, func(p ociref.TagPattern) bool { return p.Match(req) })
 }
 
 // byExemptTag answers with what the registry serves now. The log is asked
@@ -71,13 +65,20 @@ func (h *Handler) byExemptTag(ctx context.Context, req ociref.Request, t *trace)
 	}
 	t.digest = m.Digest
 	a := manifestAnswer(m)
-	a.header.Set("Tlog-Exempt", "true")
+	a.fields = append(a.fields, field{"Tlog-Exempt", "true"})
 	return a, nil
 }
 
-// fetch asks the registry and the log at the same time. The registry's error
-// comes first: where it has no such tag, the log does not matter.
-func (h *Handler) fetch(ctx context.Context, req ociref.Request) (*upstream.Manifest, []record.Sighting, error) {
+// fetch asks the registry and the log at the same time, unless the log has
+// nothing to ask. The registry's error comes first: where it has no such tag, the
+// log does not matter.
+func (h *Handler) fetch(ctx context.Context, req ociref.Request, ref string) (*upstream.Manifest, []record.Sighting, error) {
+	if h.recaller != nil {
+		if sightings, ok := h.recaller.Recall(ctx, ref); ok {
+			m, err := h.o.Upstream.Manifest(ctx, req)
+			return m, sightings, err
+		}
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	type found struct {
@@ -86,8 +87,11 @@ func (h *Handler) fetch(ctx context.Context, req ociref.Request) (*upstream.Mani
 	}
 	c := make(chan found, 1)
 	go func() {
-		s, err := h.o.Log.Lookup(ctx, req.String())
-		c <- found{s, err}
+		var f found
+		if p := flight.Catch(func() { f.sightings, f.err = h.o.Log.Lookup(ctx, ref) }); p != nil {
+			f.err = p
+		}
+		c <- f
 	}()
 	m, err := h.o.Upstream.Manifest(ctx, req)
 	if err != nil {
@@ -102,24 +106,11 @@ func (h *Handler) fetch(ctx context.Context, req ociref.Request) (*upstream.Mani
 
 // decide applies the rule to sightings, naming the deciding one if it has to.
 func (h *Handler) decide(ctx context.Context, digest string, sightings []record.Sighting) (record.Outcome, record.Sighting, error) {
-	for {
-		outcome, s := record.Decide(digest, sightings)
-		if outcome != record.Unnamed {
-			return outcome, s, nil
-		}
-		named, err := h.o.Log.Resolve(ctx, s, digest)
-		switch {
-		case errors.Is(err, record.ErrForeign):
-			sightings = slices.DeleteFunc(slices.Clone(sightings), func(o record.Sighting) bool { return o.UUID == s.UUID })
-			continue
-		case err != nil:
-			return outcome, s, &logError{doing: "look up", err: err}
-		case named.Digest == "":
-			return outcome, s, nil
-		}
-		outcome, s = record.Decide(digest, []record.Sighting{named})
-		return outcome, s, nil
+	outcome, s, err := record.Settle(ctx, digest, sightings, h.o.Log.Resolve)
+	if err != nil {
+		err = &logError{doing: "look up", err: err}
 	}
+	return outcome, s, err
 }
 
 // record writes the first record of a tag and decides by what the log then
@@ -148,17 +139,19 @@ func (h *Handler) record(ctx context.Context, req ociref.Request, digest string)
 }
 
 func manifestAnswer(m *upstream.Manifest) *answer {
-	h := clone(m.Header)
-	h.Set("Content-Type", m.MediaType)
-	h.Set("Docker-Content-Digest", m.Digest)
-	return &answer{status: http.StatusOK, header: h, body: m.Bytes}
+	return &answer{
+		status: http.StatusOK,
+		shared: m.Header,
+		fields: []field{{"Content-Type", m.MediaType}, {"Docker-Content-Digest", m.Digest}},
+		body:   m.Bytes,
+	}
 }
 
-// tlogHeader names the record that decided. The names are the service's own.
-func tlogHeader(s record.Sighting) http.Header {
-	h := make(http.Header, 3)
-	h.Set("Tlog-Integratedtime", s.Time.UTC().Format(time.RFC3339))
-	h.Set("Tlog-Logindex", strconv.FormatInt(s.Index, 10))
-	h.Set("Tlog-Uuid", s.UUID)
-	return h
+// tlogFields name the record that decided. The names are the service's own.
+func tlogFields(s record.Sighting) []field {
+	return []field{
+		{"Tlog-Integratedtime", s.Time.UTC().Format(time.RFC3339)},
+		{"Tlog-Logindex", strconv.FormatInt(s.Index, 10)},
+		{"Tlog-Uuid", s.UUID},
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 
+	"github.com/tlogistry/tlogistry/internal/flight"
 	"github.com/tlogistry/tlogistry/internal/limit"
 	"github.com/tlogistry/tlogistry/internal/upstream"
 )
@@ -35,6 +36,8 @@ func (t *trace) verdict() string {
 		broken *logError
 		denied *notAllowedError
 		up     *upstream.Error
+
+		panicked *flight.PanicError
 	)
 	switch err := t.err; {
 	case t.gone:
@@ -47,7 +50,9 @@ func (t *trace) verdict() string {
 		return verdictServed
 	case errors.As(err, &moved):
 		return verdictMoved
-	case errors.As(err, &much): // before the logError around it
+	case errors.As(err, &panicked): // before the logError around it
+		return verdictFailed
+	case errors.As(err, &much), errors.Is(err, errRoom): // before the logError around it
 		return verdictLimited
 	case errors.As(err, &broken):
 		return verdictUnavailable

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/tlogistry/tlogistry/internal/flight"
 	"github.com/tlogistry/tlogistry/internal/ociref"
 	"github.com/tlogistry/tlogistry/internal/record"
 	"github.com/tlogistry/tlogistry/internal/upstream"
@@ -70,8 +71,8 @@ func (p *Pages) ask(ctx context.Context, req ociref.Request) (*look, error) {
 	defer cancel()
 	l := &look{at: time.Now()}
 	var registry, others sync.WaitGroup
-	registry.Go(func() { l.askRegistry(ctx, p, req) })
-	others.Go(func() { l.askOthers(ctx, p, req) })
+	registry.Go(func() { p.catch(ctx, func() { l.askRegistry(ctx, p, req) }) })
+	others.Go(func() { p.catch(ctx, func() { l.askOthers(ctx, p, req) }) })
 	sightings, err := p.c.Log.Lookup(ctx, req.String())
 	if err != nil {
 		cancel()
@@ -88,6 +89,14 @@ func (p *Pages) ask(ctx context.Context, req ociref.Request) (*look, error) {
 	}
 	others.Wait()
 	return l, err
+}
+
+// catch does a part of a look. A panic there leaves that part out.
+func (p *Pages) catch(ctx context.Context, part func()) {
+	var caught *flight.PanicError
+	if errors.As(flight.Catch(part), &caught) {
+		p.c.Logger.ErrorContext(ctx, "panic", "error", fmt.Sprint(caught.Value), "stack", string(caught.Stack))
+	}
 }
 
 func (l *look) askRegistry(ctx context.Context, p *Pages, req ociref.Request) {

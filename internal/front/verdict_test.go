@@ -1,0 +1,68 @@
+package front
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+
+	"golang.org/x/sync/semaphore"
+
+	"github.com/tlogistry/tlogistry/internal/record"
+	"github.com/tlogistry/tlogistry/internal/upstream"
+)
+
+// A fixedLog has a record of one digest for every tag.
+type fixedLog struct{ digest string }
+
+func (l fixedLog) Lookup(_ context.Context, ref string) ([]record.Sighting, error) {
+	return []record.Sighting{{Ref: ref, Digest: l.digest, UUID: "u"}}, nil
+}
+
+func (l fixedLog) Resolve(_ context.Context, s record.Sighting, _ string) (record.Sighting, error) {
+	return s, nil
+}
+
+func (l fixedLog) Add(context.Context, string, string) (record.Sighting, error) {
+	return record.Sighting{}, record.ErrRecorded
+}
+
+// What a client did not get for want of room was not served, whatever the log
+// says of the tag.
+func TestVerdictWithoutRoom(t *testing.T) {
+	manifest := `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}` + strings.Repeat(" ", largeAnswer)
+	registry := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/vnd.oci.image.index.v1+json")
+		_, _ = io.WriteString(w, manifest)
+	}))
+	defer registry.Close()
+	at, err := url.Parse(registry.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	registries := upstream.New(upstream.Config{Mirrors: map[string]*url.URL{"registry.test": at}})
+	defer registries.Close()
+	var lines bytes.Buffer
+	h := New(Options{
+		Log:      fixedLog{fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(manifest)))},
+		Upstream: registries,
+		Logger:   slog.New(slog.NewTextHandler(&lines, nil)),
+	})
+	for room, want := range map[int64]string{1: "status=503 verdict=limited", largeRoom: "status=200 verdict=served"} {
+		lines.Reset()
+		h.room = semaphore.NewWeighted(room)
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest("GET", "/v2/registry.test/app/manifests/v1", nil))
+		status, verdict, _ := strings.Cut(want, " ")
+		if got := lines.String(); !strings.Contains(got, "httpRequest."+status) || !strings.Contains(got, verdict) {
+			t.Errorf("room %d: %s, want %s", room, got, want)
+		}
+	}
+}
