@@ -4,7 +4,6 @@ import (
 	"maps"
 	"math"
 	"net/http"
-	"strings"
 	"sync"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
@@ -27,22 +26,24 @@ type memory struct {
 	mu        sync.Mutex
 	most      int
 	used      int
-	manifests *simplelru.LRU[string, *Manifest] // by repository@digest
+	manifests *simplelru.LRU[inRepo, *Manifest] // by digest
 	repos     map[string]int                    // how many of each repository; never 0
-	tags      *simplelru.LRU[string, string]    // repository:tag to digest
+	tags      *simplelru.LRU[inRepo, string]    // digests by tag
 }
+
+// An inRepo is a tag or a digest in a repository.
+type inRepo struct{ repo, what string }
 
 func newMemory(bytes int) *memory {
 	m := &memory{most: bytes, repos: map[string]int{}}
 	// Only a size below one is an error.
-	m.manifests, _ = simplelru.NewLRU(math.MaxInt, func(key string, gone *Manifest) {
+	m.manifests, _ = simplelru.NewLRU(math.MaxInt, func(key inRepo, gone *Manifest) {
 		m.used -= cost(gone)
-		repo, _, _ := strings.Cut(key, "@")
-		if m.repos[repo]--; m.repos[repo] == 0 {
-			delete(m.repos, repo)
+		if m.repos[key.repo]--; m.repos[key.repo] == 0 {
+			delete(m.repos, key.repo)
 		}
 	})
-	m.tags, _ = simplelru.NewLRU[string, string](maxTags, nil)
+	m.tags, _ = simplelru.NewLRU[inRepo, string](maxTags, nil)
 	return m
 }
 
@@ -52,9 +53,9 @@ func (m *memory) add(repo, tag string, manifest *Manifest) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if tag != "" {
-		m.tags.Add(repo+":"+tag, manifest.Digest)
+		m.tags.Add(inRepo{repo, tag}, manifest.Digest)
 	}
-	key := repo + "@" + manifest.Digest
+	key := inRepo{repo, manifest.Digest}
 	if m.manifests.Contains(key) || cost(manifest) > m.most {
 		return
 	}
@@ -72,7 +73,7 @@ func (m *memory) add(repo, tag string, manifest *Manifest) {
 func (m *memory) get(repo, digest string) *Manifest {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	manifest, _ := m.manifests.Get(repo + "@" + digest)
+	manifest, _ := m.manifests.Get(inRepo{repo, digest})
 	return manifest
 }
 
@@ -82,11 +83,11 @@ func (m *memory) get(repo, digest string) *Manifest {
 func (m *memory) last(repo, tag string) (digest string, likely bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	digest, known := m.tags.Get(repo + ":" + tag)
+	digest, known := m.tags.Get(inRepo{repo, tag})
 	if !known {
 		return "", m.repos[repo] > 0
 	}
-	return digest, m.manifests.Contains(repo + "@" + digest)
+	return digest, m.manifests.Contains(inRepo{repo, digest})
 }
 
 // fresh returns the manifest in memory that an answer's header names, with the
