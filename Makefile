@@ -2,7 +2,16 @@
 
 GO ?= go
 
-.PHONY: test check unit e2e e2e-race bench soak fuzz clients terraform-test
+# The main package of e2e runs as several processes, each with a part of its
+# tests: of a test's time most is waiting, and a process can hold one Rekor. What
+# has narrow limits, or assumes a Rekor that shows entries in time, runs alone.
+E2E_PARTS = e2e-clients e2e-faults e2e-others e2e-packages
+E2E_CLIENTS = ^Test(Client|Credentials|Mirror|Local|Ko|Function|Conformance|Page)
+E2E_FAULTS = ^Test(Fault|Failure|Hostile)
+E2E_ALONE = ^Test(FaultTable|Race|Soak)
+E2E_TEST = cd e2e && ../bin/e2e.test -test.timeout 20m
+
+.PHONY: test check unit e2e $(E2E_PARTS) e2e-alone e2e-race bin/e2e.test bench soak fuzz clients terraform-test
 
 test: check unit e2e e2e-race
 
@@ -22,11 +31,32 @@ clients:
 	scripts/install-clients.sh
 	scripts/install-browser.sh
 
+# What the parts print comes part by part, where make can do that.
 e2e: clients
-	cd e2e && $(GO) test -timeout 20m ./...
+	$(MAKE) -j 4 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target) $(E2E_PARTS)
+	$(MAKE) e2e-alone
 
-e2e-race: clients
-	cd e2e && TLOGISTRY_RACE=1 $(GO) test -timeout 10m -run 'TestPull|TestRequestCounts|TestFailure' .
+bin/e2e.test:
+	cd e2e && $(GO) test -c -o ../bin/e2e.test .
+
+e2e-clients: bin/e2e.test
+	$(E2E_TEST) -test.run '$(E2E_CLIENTS)'
+
+e2e-faults: bin/e2e.test
+	$(E2E_TEST) -test.run '$(E2E_FAULTS)' -test.skip '$(E2E_ALONE)'
+
+e2e-others: bin/e2e.test
+	$(E2E_TEST) -test.skip '$(E2E_CLIENTS)|$(E2E_FAULTS)|$(E2E_ALONE)'
+
+e2e-alone: bin/e2e.test
+	$(E2E_TEST) -test.run '$(E2E_ALONE)'
+
+# -count=1, as Go does not see that they run the command and the clients.
+e2e-packages:
+	cd e2e && $(GO) test -count=1 -p 1 -timeout 20m $$($(GO) list ./... | grep -v '/e2e$$')
+
+e2e-race: clients bin/e2e.test
+	export TLOGISTRY_RACE=1; $(E2E_TEST) -test.run 'TestPull|TestRequestCounts|TestFailure'
 
 soak:
 	cd e2e && SOAK_OPS=$${SOAK_OPS:-10000} $(GO) test -count=1 -timeout 2h -v -run '^TestSoak' .

@@ -63,15 +63,10 @@ func checkSecretGrant(t *testing.T, b *hclsyntax.Block) {
 // Credentials without a list are refused for everybody, by a condition that the
 // function itself has, as every plan looks at that.
 func TestTerraformCredentials(t *testing.T) {
-	for _, b := range readModule(t, terraformDir).blocks {
-		if strings.Join(b.Labels, ".") != "google_cloudfunctions2_function.registry" {
-			continue
-		}
-		for _, attr := range attributes(b.Body) {
-			if attr.Name == "condition" && slices.Contains(references(attr.Expr), "local.credentials") {
-				checkCredentialsCondition(t, attr.Expr)
-				return
-			}
+	for _, attr := range attributes(readModule(t, terraformDir).block(t, "resource", "google_cloudfunctions2_function", "registry")) {
+		if attr.Name == "condition" && slices.Contains(references(attr.Expr), "local.credentials") {
+			checkCredentialsCondition(t, attr.Expr)
+			return
 		}
 	}
 	t.Error("the function has no condition on credentials")
@@ -120,22 +115,15 @@ func TestTerraformArchive(t *testing.T) {
 			want = append(want, "**/"+pattern)
 		}
 	}
-	for _, b := range readModule(t, terraformDir).blocks {
-		if !slices.Equal(b.Labels, []string{"archive_file", "source"}) {
-			continue
-		}
-		v, diags := b.Body.Attributes["excludes"].Expr.Value(nil)
-		if diags.HasErrors() {
-			t.Fatal(diags)
-		}
-		var have []string
-		for _, pattern := range v.AsValueSlice() {
-			have = append(have, pattern.AsString())
-		}
-		if !slices.Equal(have, want) {
-			t.Errorf("excludes %q, of .gcloudignore follow %q", have, want)
-		}
-		return
+	v, diags := readModule(t, terraformDir).block(t, "data", "archive_file", "source").Attributes["excludes"].Expr.Value(nil)
+	if diags.HasErrors() {
+		t.Fatal(diags)
 	}
-	t.Error("there is no archive_file source")
+	var have []string
+	for _, pattern := range v.AsValueSlice() {
+		have = append(have, pattern.AsString())
+	}
+	if !slices.Equal(have, want) {
+		t.Errorf("excludes %q, of .gcloudignore follow %q", have, want)
+	}
 }

@@ -75,6 +75,16 @@ func readModule(t *testing.T, dir string) terraformModule {
 	return m
 }
 
+// block returns the body of the block of this type with these labels.
+func (m terraformModule) block(t *testing.T, kind string, labels ...string) *hclsyntax.Body {
+	t.Helper()
+	i := slices.IndexFunc(m.blocks, func(b *hclsyntax.Block) bool { return b.Type == kind && slices.Equal(b.Labels, labels) })
+	if i < 0 {
+		t.Fatalf("%s has no %s %q", m.dir, kind, labels)
+	}
+	return m.blocks[i].Body
+}
+
 // attributes returns all attributes in body, however deep.
 func attributes(body *hclsyntax.Body) []*hclsyntax.Attribute {
 	list := slices.Collect(maps.Values(body.Attributes))

@@ -211,6 +211,7 @@ func TestTamperedAnswer(t *testing.T) {
 			if took := time.Since(began); took > 5*time.Second {
 				t.Errorf("the answer took %v", took)
 			}
+			w.shown(t, name) // each was made, whatever was answered
 			again := svc.get(t, "app", name)
 			again.mustServe(t, w.one)
 			if want := uuids[name]; want != "" {

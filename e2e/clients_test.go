@@ -10,6 +10,17 @@ import (
 	"github.com/tlogistry/tlogistry/e2e/sigstore"
 )
 
+// A clientCase is what each client pulls in [TestClients].
+type clientCase struct {
+	name   string
+	pulled string   // as typed after the service's host
+	same   []string // other spellings of the same
+	repo   string   // in the registry
+	tag    string
+	single bool
+	docker bool
+}
+
 // TestClients pulls with every real client: the first pull is recorded, the
 // second is checked, a moved tag fails at once and says why, and a tag that
 // moved back is served again.
@@ -17,65 +28,62 @@ func TestClients(t *testing.T) {
 	s := startSigstore(t, sigstore.Options{})
 	r := startRegistry(t, registry.Options{Token: true, Redirect: true})
 	svc := start(t, append(s.Env(), "UPSTREAMS="+r.Upstreams("docker.io", "ghcr.io"))...)
-	cases := []struct {
-		name   string
-		pulled string   // as typed after the service's host
-		same   []string // other spellings of the same
-		repo   string   // in the registry
-		tag    string
-		single bool
-		docker bool
-	}{
-		{
-			name: "index by version", pulled: "alpine:3.16.0", repo: "library/alpine", tag: "3.16.0",
-			same: []string{"library/alpine:3.16.0", "docker.io/library/alpine:3.16.0", "index.docker.io/library/alpine:3.16.0", "docker.io/alpine:3.16.0"},
-		},
-		{name: "latest", pulled: "alpine:latest", same: []string{"alpine"}, repo: "library/alpine", tag: "latest"},
-		{name: "single image", pulled: "tools/one:v1", repo: "tools/one", tag: "v1", single: true},
-		{name: "Docker media types", pulled: "tools/list:v1", repo: "tools/list", tag: "v1", docker: true},
-		{name: "another registry", pulled: "ghcr.io/acme/app:v2", repo: "acme/app", tag: "v2"},
+	for _, name := range clients.Names() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := clients.Start(t, name)
+			for _, tc := range []clientCase{
+				{
+					name: "index by version", pulled: "alpine:3.16.0", repo: "library/alpine", tag: "3.16.0",
+					same: []string{"library/alpine:3.16.0", "docker.io/library/alpine:3.16.0", "index.docker.io/library/alpine:3.16.0", "docker.io/alpine:3.16.0"},
+				},
+				{name: "latest", pulled: "alpine:latest", same: []string{"alpine"}, repo: "library/alpine", tag: "latest"},
+				{name: "single image", pulled: "tools/one:v1", repo: "tools/one", tag: "v1", single: true},
+				{name: "Docker media types", pulled: "tools/list:v1", repo: "tools/list", tag: "v1", docker: true},
+				{name: "another registry", pulled: "ghcr.io/acme/app:v2", repo: "acme/app", tag: "v2"},
+			} {
+				t.Run(tc.name, func(t *testing.T) { tc.pull(t, c, svc, r) })
+			}
+		})
 	}
-	for _, c := range clients.All(t) {
-		for _, tc := range cases {
-			t.Run(c.Name()+"/"+tc.name, func(t *testing.T) {
-				// A tag of its own for each client, so that each makes a first pull.
-				suffix := "-" + c.Name()
-				repo := tc.repo + suffix
-				typed := func(ref string) string {
-					name, tag, ok := strings.Cut(ref, ":")
-					if ok {
-						tag = ":" + tag
-					}
-					return svc.host + "/" + name + suffix + tag
-				}
-				v := registry.Variant{Name: "one of " + repo, Single: tc.single, Docker: tc.docker}
-				one := push(t, r, repo, tc.tag, v)
-				moved := v
-				moved.Name = "two of " + repo
-				two := push(t, r, repo, "elsewhere", moved)
+}
 
-				pull(t, c, typed(tc.pulled), one)
-				record := svc.get(t, strings.Split(tc.pulled, ":")[0]+suffix, tc.tag)
-				record.mustServe(t, one)
-				if record.header.Get("Tlog-First-Seen") != "" {
-					t.Error("the client's pull was not recorded: the tag is first seen after it")
-				}
-				pull(t, c, typed(tc.pulled), one)
-				if out := run(t, c, typed(tc.pulled)); out != "" && out != strings.TrimSpace(v.Output()) {
-					t.Errorf("the image printed %q, want %q", out, v.Output())
-				}
-				move(t, r, repo, tc.tag, two)
-				refused(t, c, typed(tc.pulled), one, two)
-				for _, other := range spellings(c.Name(), tc.same) {
-					refused(t, c, typed(other), one, two)
-				}
-				move(t, r, repo, tc.tag, one)
-				pull(t, c, typed(tc.pulled), one)
-				for _, other := range spellings(c.Name(), tc.same) {
-					pull(t, c, typed(other), one)
-				}
-			})
+func (tc clientCase) pull(t *testing.T, c clients.Client, svc *service, r *registry.Registry) {
+	// A tag of its own for each client, so that each makes a first pull.
+	suffix := "-" + c.Name()
+	repo := tc.repo + suffix
+	typed := func(ref string) string {
+		name, tag, ok := strings.Cut(ref, ":")
+		if ok {
+			tag = ":" + tag
 		}
+		return svc.host + "/" + name + suffix + tag
+	}
+	v := registry.Variant{Name: "one of " + repo, Single: tc.single, Docker: tc.docker}
+	one := push(t, r, repo, tc.tag, v)
+	moved := v
+	moved.Name = "two of " + repo
+	two := push(t, r, repo, "elsewhere", moved)
+
+	pull(t, c, typed(tc.pulled), one)
+	record := svc.get(t, strings.Split(tc.pulled, ":")[0]+suffix, tc.tag)
+	record.mustServe(t, one)
+	if record.header.Get("Tlog-First-Seen") != "" {
+		t.Error("the client's pull was not recorded: the tag is first seen after it")
+	}
+	pull(t, c, typed(tc.pulled), one)
+	if out := run(t, c, typed(tc.pulled)); out != "" && out != strings.TrimSpace(v.Output()) {
+		t.Errorf("the image printed %q, want %q", out, v.Output())
+	}
+	move(t, r, repo, tc.tag, two)
+	refused(t, c, typed(tc.pulled), one, two)
+	for _, other := range spellings(c.Name(), tc.same) {
+		refused(t, c, typed(other), one, two)
+	}
+	move(t, r, repo, tc.tag, one)
+	pull(t, c, typed(tc.pulled), one)
+	for _, other := range spellings(c.Name(), tc.same) {
+		pull(t, c, typed(other), one)
 	}
 }
 

@@ -74,9 +74,14 @@ func TestCredentials(t *testing.T) {
 				blobStatus = http.StatusTemporaryRedirect
 			}
 			answers[3].mustStatus(t, blobStatus)
-			for _, c := range all {
-				pull(t, c, svc.host+"/"+repo+":v1", one)
-			}
+			t.Run("pulls", func(t *testing.T) { // ends with all of them
+				for _, c := range all {
+					t.Run(c.Name(), func(t *testing.T) {
+						t.Parallel()
+						pull(t, c, svc.host+"/"+repo+":v1", one)
+					})
+				}
+			})
 			move(t, private, repo, "v1", two)
 			answers = append(answers, svc.get(t, repo, "v1"), svc.get(t, repo, "missing"), svc.get(t, "ghcr.io/"+repo, "v1"))
 			answers[4].mustStatus(t, http.StatusForbidden)

@@ -6,13 +6,15 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -31,6 +33,12 @@ func TestMain(m *testing.M) {
 }
 
 func testMain(m *testing.M) int {
+	// They wait for more than they compute. The command line has the last word.
+	if err := flag.Set("test.parallel", strconv.Itoa(max(4, runtime.GOMAXPROCS(0)))); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	flag.Parse()
 	dir, err := os.MkdirTemp("", "tlogistry-e2e-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -255,17 +263,6 @@ func (a answer) mustStatus(t testing.TB, status int) {
 	if a.status != status {
 		t.Fatalf("got status %d, body %s; want %d", a.status, a.body, status)
 	}
-}
-
-func freePort(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
 }
 
 // A logBuffer keeps what a process prints.

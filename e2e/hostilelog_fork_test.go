@@ -81,6 +81,7 @@ func TestFork(t *testing.T) {
 			svc.get(t, "app", "other").mustBeUnavailable(t)
 			w.tag(t, "other", w.one)
 			svc.get(t, "app", "new").mustBeUnavailable(t) // written, and not believed to be
+			w.shown(t, "new")
 			svc.get(t, "app", "new").mustBeUnavailable(t)
 			svc.get(t, "app", "known").mustServe(t, w.one)
 			w.tag(t, "known", w.two)
@@ -247,6 +248,7 @@ func TestProofUnavailable(t *testing.T) {
 			began := time.Now()
 			svc.get(t, "app", old).mustBeUnavailable(t)
 			svc.get(t, "app", fresh).mustBeUnavailable(t)
+			w.shown(t, fresh)
 			if took := time.Since(began); took > 4*limit {
 				t.Errorf("the answers took %v", took)
 			}

@@ -23,6 +23,7 @@ func TestLocalClients(t *testing.T) {
 	r := startRegistry(t, registry.Options{Token: true, Redirect: true})
 	for _, name := range []string{"docker", "podman", "crane"} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			env := []string{"TLOG_DIR=" + filepath.Join(t.TempDir(), "log"), "UPSTREAMS=" + r.Upstreams()}
 			svc := start(t, env...)
 			c := clients.Start(t, name)

@@ -55,6 +55,7 @@ func TestMirror(t *testing.T) {
 		{"skopeo", []string{remapped}, library[:1]},
 	} {
 		t.Run(tt.client, func(t *testing.T) {
+			t.Parallel()
 			beyond := startBeyond(t, r)
 			c := clients.StartOn(t, tt.client, beyond.machine(t, svc, tt.files...))
 			for _, image := range tt.images {
@@ -106,6 +107,7 @@ func TestMirrorFallsBack(t *testing.T) {
 		{"registry-mirrors, by BuildKit", "docker", []string{registryMirrors}, nil, true, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			beyond := startBeyond(t, r)
 			machine := beyond.machine(t, svc, tt.files...)
 			if tt.without != nil {

@@ -43,10 +43,11 @@ func newRekorWorld(t testing.TB, o sigstore.Options) *rekorWorld {
 	return w
 }
 
-// env is the environment of a service that asks Rekor itself. One instance
-// needs no more settle time than its own entry takes to show.
+// env is the environment of a service that asks Rekor itself. Where only one
+// instance writes, there is nothing to settle: nobody waits for a record to be
+// older, neither its writer nor who finds it.
 func (w *rekorWorld) env(more ...string) []string {
-	return append(append(w.Env(), "UPSTREAMS="+w.registry.Upstreams(), "REKOR_SETTLE=10ms", "NEW_RECORDS_PER_MINUTE=0"), more...)
+	return append(append(w.Env(), "UPSTREAMS="+w.registry.Upstreams(), "REKOR_SETTLE=0s", "NEW_RECORDS_PER_MINUTE=0"), more...)
 }
 
 // direct starts a service that asks Rekor itself.
@@ -131,6 +132,16 @@ func (w *rekorWorld) indexed(t testing.TB, tag, uuid string) {
 			t.Fatal(err)
 		}
 		return slices.Contains(uuids, uuid)
+	})
+}
+
+// shown waits until the index has an entry of the tag: an instance that does not
+// know of it and looks before that writes another one.
+func (w *rekorWorld) shown(t testing.TB, tag string) {
+	t.Helper()
+	within(t, "entry of "+tag+" in the index", func() bool {
+		uuids, err := w.Search(t.Context(), w.ownSubject(tag))
+		return err == nil && len(uuids) > 0
 	})
 }
 

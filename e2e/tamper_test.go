@@ -237,6 +237,7 @@ func TestTamperedEntry(t *testing.T) {
 				first.mustServe(t, w.one)
 			} else {
 				first.mustBeUnavailable(t)
+				w.shown(t, "new-"+name)
 				svc.get(t, "app", "new-"+name).mustBeUnavailable(t) // its entry is found now, and answered as badly
 			}
 			svc.get(t, "app", name).mustBeUnavailable(t)

@@ -68,6 +68,9 @@ func TestCreateFailure(t *testing.T) {
 			if n := w.records(t, tag, w.one); n != tc.made {
 				t.Errorf("the log has %d records of the tag, want %d", n, tc.made)
 			}
+			if tc.made > 0 {
+				w.shown(t, tag)
+			}
 			svc.get(t, "app", "known").mustServe(t, w.one)
 			if tc.passes {
 				first.mustServe(t, w.one)
@@ -131,7 +134,7 @@ func TestHiddenEntry(t *testing.T) {
 func TestLostAndLate(t *testing.T) {
 	w := newRekorWorld(t, sigstore.Options{})
 	w.tag(t, "v1", w.one)
-	svc := w.behind(t)
+	svc := w.behind(t, "REKOR_SETTLE=10ms")
 	lost := creating(losing)
 	empty := times(2, rewriting(searchPath, http.StatusOK, func([]byte) []byte { return []byte("[]") }))
 	w.rekor.Hook(func(rw http.ResponseWriter, r *http.Request, next http.Handler) bool {

@@ -50,11 +50,11 @@ func (r *Registry) Move(repo, tag, digest string) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), seedTimeout)
 	defer cancel()
-	desc, err := remote.Get(to.Context().Digest(digest), remote.WithContext(ctx))
+	desc, err := r.puller.Get(ctx, to.Context().Digest(digest))
 	if err != nil {
 		return fmt.Errorf("move %s to %s: %w", to, digest, err)
 	}
-	if err := remote.Tag(to, desc, remote.WithContext(ctx)); err != nil {
+	if err := r.pusher.Put(ctx, to, desc); err != nil {
 		return fmt.Errorf("move %s to %s: %w", to, digest, err)
 	}
 	return nil

@@ -40,6 +40,7 @@ func TestBadValues(t *testing.T) {
 		{"LOG_FORMAT", "xml", `LOG_FORMAT="xml": want json or text`},
 		{"LOG_FORMAT", "JSON", `LOG_FORMAT="JSON": want json or text`},
 		{"GOOGLE_CLOUD_PROJECT", "a/b", `GOOGLE_CLOUD_PROJECT="a/b": want the ID of a Google Cloud project`},
+		{"GOOGLE_CLOUD_PROJECT", strings.Repeat("a", 101), `GOOGLE_CLOUD_PROJECT="` + strings.Repeat("a", 101) + `": want the ID of a Google Cloud project`},
 		{"REQUESTS_PER_MINUTE", "-1", `REQUESTS_PER_MINUTE="-1": want a whole number from 0 to 1000000`},
 		{"REQUESTS_PER_MINUTE", "1000001", `REQUESTS_PER_MINUTE="1000001": want a whole number from 0 to 1000000`},
 		{"REQUESTS_PER_MINUTE", "1e3", `REQUESTS_PER_MINUTE="1e3": want a whole number from 0 to 1000000`},

@@ -50,6 +50,10 @@ type Config struct {
 	// TUF_ROOT: path of the repository's initial root.json. Default: Sigstore's,
 	// which is embedded. Needed when TUF_URL is set.
 	TUFRoot string
+	// K_SERVICE: set by Cloud Run, where the disk is the instance's memory and
+	// ends with it. So nothing that TUF has answered is kept there for the next
+	// start, as it is elsewhere, below tlogistry in the user's cache directory.
+	CloudRun bool
 	// IDENTITY: whose records count. Default: the metadata server's service account.
 	Identity string
 	// IDENTITY_ISSUER: issuer in the certificate. Default https://accounts.google.com.
@@ -132,6 +136,7 @@ func Load(getenv func(string) string) (Config, error) {
 		Audience:        r.text("AUDIENCE", "sigstore"),
 		TrustedRoot:     r.file("TRUSTED_ROOT"),
 		TUFRoot:         r.file("TUF_ROOT"),
+		CloudRun:        r.getenv("K_SERVICE") != "",
 		WitnessPolicy:   r.file("WITNESS_POLICY"),
 		Identity:        r.text("IDENTITY", ""),
 		IdentityIssuer:  r.text("IDENTITY_ISSUER", "https://accounts.google.com"),

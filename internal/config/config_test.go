@@ -102,6 +102,8 @@ func TestValues(t *testing.T) {
 		{"NEW_RECORDS_PER_MINUTE", "1000000", func(c config.Config) any { return c.NewRecordsPerMinute }, 1000000},
 		{"TRUSTED_HOPS", "2", func(c config.Config) any { return c.TrustedHops }, 2},
 		{"UPSTREAM_TIMEOUT", "1m", func(c config.Config) any { return c.UpstreamTimeout }, time.Minute},
+		{"K_SERVICE", "tlogistry", func(c config.Config) any { return c.CloudRun }, true},
+		{"K_SERVICE", "", func(c config.Config) any { return c.CloudRun }, false},
 	}
 	for _, test := range tests {
 		t.Run(test.name+"="+test.value, func(t *testing.T) {

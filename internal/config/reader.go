@@ -67,11 +67,15 @@ func (r *reader) logFormat() string {
 }
 
 // projectID is also what names projects of a domain, such as example.com:name.
-var projectID = regexp.MustCompile(`^[a-z0-9.:-]{1,100}$`)
+// How long it may be is asked apart: counted in the expression, it would make
+// that the largest thing that the process holds of this package, by far.
+var projectID = regexp.MustCompile(`^[a-z0-9.:-]+$`)
+
+const maxProjectID = 100
 
 func (r *reader) project() string {
 	v := r.getenv("GOOGLE_CLOUD_PROJECT")
-	if v != "" && !projectID.MatchString(v) {
+	if v != "" && (len(v) > maxProjectID || !projectID.MatchString(v)) {
 		r.bad("GOOGLE_CLOUD_PROJECT", v, "the ID of a Google Cloud project")
 	}
 	return v

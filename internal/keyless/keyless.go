@@ -215,7 +215,7 @@ func (s *Signer) renew(ctx context.Context) (*credential, error) {
 	der, err := fulcio.GetCertificate(ctx, key, &sign.CertificateProviderOptions{IDToken: token})
 	if err != nil {
 		s.dropToken() // it may be the reason
-		return nil, fmt.Errorf("ask Fulcio for a certificate: %w", err)
+		return nil, fmt.Errorf("ask Fulcio for a certificate: %w", withoutToken(err, token))
 	}
 	life, err := checkCertificate(der, key, subject, s.c.Issuer)
 	if err != nil {

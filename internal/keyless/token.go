@@ -83,6 +83,28 @@ func lifeLeft(token string, now time.Time) (time.Duration, error) {
 	return min(expires.Sub(now), expires.Sub(time.Unix(claims.Issued, 0))), nil
 }
 
+// withoutToken returns an error whose text does not hold the token. Fulcio's
+// answer is part of it, and whoever answers may repeat what was asked.
+func withoutToken(err error, token string) error {
+	secret := token[strings.LastIndexByte(token, '.')+1:] // of no use without its signature
+	if secret == "" {
+		secret = token
+	}
+	text := err.Error()
+	plain, uerr := url.QueryUnescape(text)
+	if strings.Contains(text, secret) || uerr == nil && strings.Contains(plain, secret) {
+		return quietError{err}
+	}
+	return err
+}
+
+// A quietError is one whose text would tell a secret.
+type quietError struct{ err error }
+
+func (quietError) Error() string { return "it failed, and its answer repeats the identity token" }
+
+func (e quietError) Unwrap() error { return e.err }
+
 // Metadata returns the Tokens of Google's metadata server, found as
 // cloud.google.com/go/compute/metadata finds it: at GCE_METADATA_HOST if set.
 func Metadata() Tokens {

@@ -2,6 +2,7 @@ package logtest_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"slices"
@@ -251,8 +252,10 @@ func TestWithhold(t *testing.T) {
 			if named := tt.statement == logtest.Stored; len(seen) != 1 || (seen[0].Digest != "") != named {
 				t.Fatalf("Lookup = %v", seen)
 			}
-			_, match, err := seen[0].Name(record.Identity{Issuer: "https://issuer.example", Subject: "tlogistry@logtest.example"}, one)
-			if err != nil || match != !tt.foreign {
+			logged, err := record.Statement{
+				Identity: record.Identity{Issuer: "https://issuer.example", Subject: "tlogistry@logtest.example"}, Ref: ref, Digest: one,
+			}.Encode()
+			if match := sha256.Sum256(logged) == seen[0].Hash; err != nil || match == tt.foreign {
 				t.Errorf("the hash matches: %v, %v", match, err)
 			}
 			got, err := in.Resolve(t.Context(), seen[0], tt.digest)

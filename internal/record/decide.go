@@ -1,9 +1,7 @@
 package record
 
 import (
-	"crypto/sha256"
 	"errors"
-	"fmt"
 	"strconv"
 	"time"
 )
@@ -78,18 +76,4 @@ func Decide(digest string, sightings []Sighting) (Outcome, Sighting) {
 		return Same, first
 	}
 	return Moved, first
-}
-
-// Name returns the sighting with its digest filled in, if the identity's
-// statement about digest is the logged one. It reports whether it is.
-func (s Sighting) Name(id Identity, digest string) (Sighting, bool, error) {
-	b, err := Statement{Identity: id, Ref: s.Ref, Digest: digest}.Encode()
-	if err != nil {
-		return s, false, fmt.Errorf("rebuild the statement: %w", err)
-	}
-	if sha256.Sum256(b) != s.Hash {
-		return s, false, nil
-	}
-	s.Digest = digest
-	return s, true, nil
 }

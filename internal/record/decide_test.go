@@ -1,12 +1,8 @@
 package record_test
 
 import (
-	"crypto/sha256"
-	"errors"
 	"slices"
-	"strings"
 	"testing"
-	"time"
 
 	"github.com/tlogistry/tlogistry/internal/record"
 )
@@ -82,49 +78,6 @@ func permutations(s []record.Sighting) func(func([]record.Sighting) bool) {
 			return true
 		}
 		each(0)
-	}
-}
-
-func TestName(t *testing.T) {
-	unnamed := record.Sighting{
-		Ref: ref, Hash: sha256.Sum256([]byte(golden)), UUID: "entry", Index: 7, Time: time.Unix(1600000000, 0),
-	}
-	named := unnamed
-	named.Digest = alpine.Digest
-	other := "sha256:" + strings.Repeat("f", 64)
-	renamed := unnamed
-	renamed.Ref = "index.docker.io/library/alpine:3.17.0"
-	tests := []struct {
-		name   string
-		s      record.Sighting
-		id     record.Identity
-		digest string
-		want   record.Sighting
-		ok     bool
-	}{
-		{"the logged digest", unnamed, identity, alpine.Digest, named, true},
-		{"another digest", unnamed, identity, other, unnamed, false},
-		{"another e-mail", unnamed, record.Identity{Issuer: identity.Issuer, Subject: "other@b.example"}, alpine.Digest, unnamed, false},
-		{"another issuer", unnamed, record.Identity{Issuer: "https://other.example", Subject: identity.Subject}, alpine.Digest, unnamed, false},
-		{"another tag", renamed, identity, alpine.Digest, renamed, false},
-		{"named before", named, identity, alpine.Digest, named, true},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			got, ok, err := test.s.Name(test.id, test.digest)
-			if err != nil || ok != test.ok || got != test.want {
-				t.Errorf("got  %+v, %t, %v\nwant %+v, %t", got, ok, err, test.want, test.ok)
-			}
-		})
-	}
-}
-
-func TestNameError(t *testing.T) {
-	s := record.Sighting{Ref: ref, Hash: sha256.Sum256(nil)}
-	const want = `rebuild the statement: not a valid record: digest "" is not sha256 and 64 lower-case hex digits`
-	got, ok, err := s.Name(identity, "")
-	if err == nil || err.Error() != want || !errors.Is(err, record.ErrFormat) || ok || got != s {
-		t.Errorf("got  %+v, %t, %v\nwant %s", got, ok, err, want)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/go-openapi/runtime"
 	"github.com/sigstore/rekor/pkg/generated/client/entries"
@@ -18,10 +19,15 @@ import (
 	"github.com/transparency-dev/merkle/rfc6962"
 )
 
+// decoder returns what decodes answers of at most limit bytes.
+func decoder(limit int64) runtime.Consumer {
+	return runtime.ConsumerFunc(func(r io.Reader, v any) error { return decode(r, v, limit) })
+}
+
 // decode reads a JSON answer into v, to its end: one that breaks off after
 // what looks whole is none.
-func decode(r io.Reader, v any) error {
-	d := json.NewDecoder(&boundedBody{io.NopCloser(r), maxAnswer})
+func decode(r io.Reader, v any, limit int64) error {
+	d := json.NewDecoder(newBoundedBody(io.NopCloser(r), limit))
 	if err := decodeValue(d, v); err != nil {
 		return err
 	}
@@ -155,6 +161,19 @@ func (c *client) oversized(ctx context.Context, id string) error {
 		err = errTooLong
 	}
 	return err
+}
+
+// large reports whether an answered entry is proved to be too large to be a
+// record, as oversized does.
+func large(id string, e *models.LogEntryAnon) bool {
+	body, ok := e.Body.(string)
+	if !ok || len(body) <= base64.StdEncoding.EncodedLen(maxLeaf) {
+		return false
+	}
+	h := sha256.New()
+	h.Write([]byte{rfc6962.RFC6962LeafHashPrefix})
+	size, err := io.Copy(h, base64.NewDecoder(base64.StdEncoding, strings.NewReader(body)))
+	return err == nil && size > maxLeaf && hex.EncodeToString(h.Sum(nil)) == leafOf(id)
 }
 
 // A leafReader reads, of an answer of one entry, its leaf's hash and size.

@@ -53,12 +53,12 @@ func FuzzSearchAnswer(f *testing.F) {
 	l := answering(f, c, nil)
 	f.Fuzz(func(t *testing.T, body []byte) {
 		var list []string
-		err := decode(bytes.NewReader(body), &list)
+		err := decode(bytes.NewReader(body), &list, maxAnswer)
 		if err != nil && err != io.EOF {
 			return // a failure is tried again, which only takes time
 		}
 		c.body = body
-		ids, _, err := l.client.search(t.Context(), &models.SearchIndex{})
+		ids, _, err := l.client.search(t.Context(), &models.SearchIndex{}, maxAnswer)
 		if err != nil {
 			if ids != nil {
 				t.Errorf("%q with %v", ids, err)
@@ -92,7 +92,7 @@ func FuzzEntriesAnswer(f *testing.F) {
 	l := answering(f, c, nil)
 	f.Fuzz(func(t *testing.T, body []byte) {
 		var list []models.LogEntry
-		if err := decode(bytes.NewReader(body), &list); err != nil && err != io.EOF {
+		if err := decode(bytes.NewReader(body), &list, maxAnswer); err != nil && err != io.EOF {
 			return
 		}
 		answered := 0
@@ -240,7 +240,7 @@ func FuzzConsistencyProof(f *testing.F) {
 	before.root[0], now.root[0] = 1, 2
 	f.Fuzz(func(t *testing.T, body []byte) {
 		var p models.ConsistencyProof
-		if err := decode(bytes.NewReader(body), &p); err != nil && err != io.EOF {
+		if err := decode(bytes.NewReader(body), &p, maxAnswer); err != nil && err != io.EOF {
 			return
 		}
 		c.body = body

@@ -26,6 +26,7 @@ func TestDecode(t *testing.T) {
 	for i := range eleven {
 		eleven[i] = entry(i)
 	}
+	const tooLong = "the answer is too long: it has 2097152 bytes and more"
 	for name, tc := range map[string]struct {
 		text string
 		v    any
@@ -47,7 +48,7 @@ func TestDecode(t *testing.T) {
 		"one entry begun":     {`{`, new(models.LogEntry), "unexpected EOF"},
 		"IDs, and more":       {`["` + leafA + `"] "`, new([]string), "unexpected EOF"},
 		"IDs, and again":      {`["` + leafA + `"] []`, new([]string), "[ after the answer"},
-		"IDs, long":           {`["` + leafA + `"]` + strings.Repeat(" ", maxAnswer), new([]string), errTooLong.Error()},
+		"IDs, long":           {`["` + leafA + `"]` + strings.Repeat(" ", maxAnswer), new([]string), tooLong},
 		"IDs not closed":      {`["` + leafA + `"}`, new([]string), "invalid character '}' after array element"},
 		"entries":             {"[" + entry(1) + "," + entry(2) + "]", new([]models.LogEntry), ""},
 		"no entries":          {"[]", new([]models.LogEntry), ""},
@@ -64,15 +65,15 @@ func TestDecode(t *testing.T) {
 		"one entry null":      {`null`, new(models.LogEntry), ""},
 		"one entry cut off":   {entry(1)[:40], new(models.LogEntry), "unexpected EOF"},
 		"something else":      {`{"code":400,"message":"no"}`, new(models.Error), ""},
-		"something else long": {`{"message":"` + strings.Repeat(" ", maxAnswer), new(models.Error), errTooLong.Error()},
-		"long":                {"[" + strings.Repeat(" ", maxAnswer), new([]string), errTooLong.Error()},
+		"something else long": {`{"message":"` + strings.Repeat(" ", maxAnswer), new(models.Error), tooLong},
+		"long":                {"[" + strings.Repeat(" ", maxAnswer), new([]string), tooLong},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if name == "eleven in one" { // commas only, no braces between
 				tc.text = strings.ReplaceAll(strings.ReplaceAll(tc.text, "}}},{", "}},"), "[{{", "[{")
 				tc.err = ErrLog.Error() + ": more than 10 entries are answered"
 			}
-			err := decode(strings.NewReader(tc.text), tc.v)
+			err := decode(strings.NewReader(tc.text), tc.v, maxAnswer)
 			if tc.err != "" {
 				if err == nil || err.Error() != tc.err {
 					t.Errorf("got %v, want %s", err, tc.err)
@@ -99,7 +100,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add([]byte(`[{"":{}}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		var got, want []models.LogEntry
-		if decode(strings.NewReader(string(text)), &got) != nil {
+		if decode(strings.NewReader(string(text)), &got, maxAnswer) != nil {
 			return
 		}
 		if err := json.NewDecoder(strings.NewReader(string(text))).Decode(&want); err != nil {
@@ -162,7 +163,39 @@ func TestPaddedEntry(t *testing.T) {
 		w.Header().Set("Content-Type", "application/json")
 		io.WriteString(w, strings.Repeat(" ", maxLarge+1))
 	})
-	if found, err := c.entries(t.Context(), []string{leafA}); !errors.Is(err, errTooLong) {
-		t.Errorf("got %v, %v; want %v", found, err, errTooLong)
+	found, err := c.entries(t.Context(), []string{leafA})
+	if !errors.Is(err, errTooLong) || !strings.Contains(err.Error(), "it has 67108864 bytes and more") {
+		t.Errorf("got %v, %v; want %v, and how long", found, err, errTooLong)
+	}
+}
+
+// TestLargeLeaf: of an entry that is proved by its hash to be larger than any
+// record nothing is kept, however short the answer.
+func TestLargeLeaf(t *testing.T) {
+	for name, tc := range map[string]struct {
+		size   int
+		other  bool // than the ID's leaf
+		keeps  bool
+		spaces string // in the text
+	}{
+		"as large as may be": {maxLeaf, false, true, ""},
+		"larger":             {maxLeaf + 3, false, false, ""},
+		"of another leaf":    {maxLeaf + 1, true, true, ""},
+		"padded":             {100, false, true, strings.Repeat(`\n`, maxLeaf)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			leaf := make([]byte, tc.size)
+			id := fmt.Sprintf("%s%x", tree1, rfc6962.DefaultHasher.HashLeaf(leaf))
+			if tc.other {
+				leaf[0]++
+			}
+			c := serve(t, time.Minute, func(w http.ResponseWriter, r *http.Request) {
+				answerJSON(w, `[{"%s":{"body":"%s"}}]`, id, base64.StdEncoding.EncodeToString(leaf)+tc.spaces)
+			})
+			found, err := c.entries(t.Context(), []string{id})
+			if err != nil || len(found) != 1 || (found[id] != nil) != tc.keeps {
+				t.Errorf("got %d entries, %v; is the entry kept: %v, want %v", len(found), err, found[id] != nil, tc.keeps)
+			}
+		})
 	}
 }

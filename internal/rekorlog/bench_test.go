@@ -26,7 +26,9 @@ func BenchmarkRemembered(b *testing.B) {
 			before := heap()
 			for i := range n {
 				s := sighting(i)
-				l.remember(s.Ref, []record.Sighting{s})
+				if err := l.memory.confirmed(s.Ref, []record.Sighting{s}); err != nil {
+					b.Fatal(err)
+				}
 				if i >= n-maxRemembered {
 					refs = append(refs, s.Ref)
 				}

@@ -19,16 +19,17 @@ import (
 // history.
 var ErrFork = errors.New("the log's checkpoints contradict each other")
 
+// errUnsigned marks a checkpoint of a log that the trusted root does not have,
+// which it may only lack for being out of date.
+var errUnsigned = errors.New("it is not signed by a trusted log")
+
 // Checkpoint returns the log's newest signed checkpoint, after proving that the
 // log is consistent with old, an earlier return value; old may be nil. Where
 // the log has begun a new tree since, the old one is proved by its last
 // checkpoint. A contradiction is ErrFork; an answer that is none, or an old
 // checkpoint of another log, ErrLog.
 func (l *Log) Checkpoint(ctx context.Context, old []byte) ([]byte, error) {
-	tm, err := l.c.Trust.Material(ctx, l.c.Trust.maxAge)
-	if err != nil {
-		return nil, err
-	}
+	l.c.Trust.Prepare(ctx)
 	answer, err := read(ctx, l.client.timeout, func(ctx context.Context) (*rekortlog.GetLogInfoOK, error) {
 		return l.client.rekor.Tlog.GetLogInfoContext(ctx, rekortlog.NewGetLogInfoParamsWithTimeout(l.client.timeout))
 	})
@@ -40,14 +41,22 @@ func (l *Log) Checkpoint(ctx context.Context, old []byte) ([]byte, error) {
 		return nil, fmt.Errorf("%w: it has no checkpoint", ErrLog)
 	}
 	text := []byte(*log.SignedTreeHead)
-	now, err := openCheckpoint(text, tm)
+	var now *checkpoint
+	var by root.TrustedMaterial
+	err = l.c.Trust.judge(ctx, func(tm root.TrustedMaterial) (err error) {
+		by = tm
+		if now, err = openCheckpoint(text, tm); err != nil {
+			err = fmt.Errorf("%w: checkpoint: %w", ErrLog, err)
+		}
+		return err
+	})
 	if err != nil {
-		return nil, fmt.Errorf("%w: checkpoint: %w", ErrLog, err)
+		return nil, err
 	}
 	if err := l.history.check(ctx, now.tree, now.head); err != nil || len(old) == 0 {
 		return text, err
 	}
-	before, err := openCheckpoint(old, tm)
+	before, err := openCheckpoint(old, by)
 	if err != nil {
 		return nil, fmt.Errorf("%w: the checkpoint kept from before: %w", ErrLog, err)
 	}
@@ -58,7 +67,7 @@ func (l *Log) Checkpoint(ctx context.Context, old []byte) ([]byte, error) {
 		if shard == nil || shard.SignedTreeHead == nil {
 			continue
 		}
-		last, err := openCheckpoint([]byte(*shard.SignedTreeHead), tm)
+		last, err := openCheckpoint([]byte(*shard.SignedTreeHead), by)
 		if err == nil && last.tree == before.tree {
 			return text, l.extends(ctx, last.tree, before.head, last.head)
 		}
@@ -139,5 +148,5 @@ func openCheckpoint(text []byte, tm root.TrustedMaterial) (*checkpoint, error) {
 		h, err := headOf(&c)
 		return &checkpoint{c.Origin, treeOf(id, &c), h}, err
 	}
-	return nil, errors.New("it is not signed by a trusted log")
+	return nil, errUnsigned
 }

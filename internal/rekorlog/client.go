@@ -42,7 +42,7 @@ const (
 )
 
 // errTooLong says that an answer is longer than it may be.
-var errTooLong = fmt.Errorf("the answer is longer than %d bytes", maxAnswer)
+var errTooLong = errors.New("the answer is too long")
 
 // entryID is an entry's ID: the ID of its tree, if given, and its leaf hash.
 var entryID = regexp.MustCompile(`^(?:[0-9a-f]{16})?[0-9a-f]{64}$`)
@@ -73,7 +73,7 @@ func newClient(u *url.URL, timeout time.Duration, t http.RoundTripper) *client {
 		// none would be believed. A redirect is an error.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	})
-	rt.Consumers = map[string]runtime.Consumer{runtime.JSONMime: runtime.ConsumerFunc(decode)}
+	rt.Consumers = map[string]runtime.Consumer{runtime.JSONMime: decoder(maxAnswer)}
 	return &client{rekor: rekor.New(rt, strfmt.Default), timeout: timeout, transport: t}
 }
 
@@ -85,12 +85,13 @@ func (c *client) close() {
 
 // search returns the IDs of the entries that the index has for the query, each
 // once, and the time of the answer by the server's clock, zero if it gave none.
-func (c *client) search(ctx context.Context, q *models.SearchIndex) ([]string, time.Time, error) {
+// The answer has at most limit bytes.
+func (c *client) search(ctx context.Context, q *models.SearchIndex, limit int64) ([]string, time.Time, error) {
 	var date time.Time
 	ids, err := read(ctx, c.timeout, func(ctx context.Context) ([]string, error) {
 		p := index.NewSearchIndexParamsWithTimeout(c.timeout).WithQuery(q)
 		ok, err := c.rekor.Index.SearchIndexContext(ctx, p, func(op *runtime.ClientOperation) {
-			op.Reader = dateReader{op.Reader, &date}
+			op.Reader = searchReader{op.Reader, &date, limit}
 		})
 		if err != nil {
 			return nil, err
@@ -144,14 +145,23 @@ func (c *client) entries(ctx context.Context, ids []string) (map[string]*models.
 	if err != nil {
 		return nil, fmt.Errorf("fetch %d entries of Rekor: %w", len(ids), err)
 	}
+	return matched(ids, list)
+}
+
+// matched returns the entries of IDs, by ID, if a list has these and no others.
+func matched(ids []string, list []models.LogEntry) (map[string]*models.LogEntryAnon, error) {
 	found := make(map[string]*models.LogEntryAnon, len(ids))
 	answered := 0
 	for _, m := range list {
 		for id, e := range m {
 			answered++
 			for _, asked := range ids {
-				if names(asked, id) {
-					found[asked] = &e
+				if !names(asked, id) {
+					continue
+				}
+				found[asked] = &e
+				if large(asked, &e) {
+					found[asked] = nil
 				}
 			}
 		}
@@ -213,17 +223,18 @@ func leafOf(id string) string {
 	return id[max(0, len(id)-64):]
 }
 
-// A dateReader notes the Date header of an answer.
-type dateReader struct {
+// A searchReader notes the Date header of an answer, and has a limit of its own.
+type searchReader struct {
 	runtime.ClientResponseReader
-	date *time.Time
+	date  *time.Time
+	limit int64
 }
 
-func (r dateReader) ReadResponse(resp runtime.ClientResponse, c runtime.Consumer) (any, error) {
+func (r searchReader) ReadResponse(resp runtime.ClientResponse, _ runtime.Consumer) (any, error) {
 	if t, err := http.ParseTime(resp.GetHeader("Date")); err == nil {
 		*r.date = t
 	}
-	return r.ClientResponseReader.ReadResponse(resp, c)
+	return r.ClientResponseReader.ReadResponse(resp, decoder(r.limit))
 }
 
 // A boundedTransport fails the read of a body that is longer than maxLarge.
@@ -234,18 +245,20 @@ func (t boundedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	resp.Body = &boundedBody{ReadCloser: resp.Body, left: maxLarge}
+	resp.Body = newBoundedBody(resp.Body, maxLarge)
 	return resp, nil
 }
 
 type boundedBody struct {
 	io.ReadCloser
-	left int64
+	limit, left int64
 }
+
+func newBoundedBody(r io.ReadCloser, limit int64) *boundedBody { return &boundedBody{r, limit, limit} }
 
 func (b *boundedBody) Read(p []byte) (int, error) {
 	if b.left <= 0 {
-		return 0, errTooLong
+		return 0, fmt.Errorf("%w: it has %d bytes and more", errTooLong, b.limit)
 	}
 	n, err := b.ReadCloser.Read(p[:min(int64(len(p)), b.left)])
 	b.left -= int64(n)

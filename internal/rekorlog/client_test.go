@@ -152,7 +152,7 @@ func TestSearch(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := serve(t, time.Minute, func(w http.ResponseWriter, r *http.Request) { answerJSON(w, "%s", tc.answer) })
-			got, date, err := c.search(t.Context(), &models.SearchIndex{})
+			got, date, err := c.search(t.Context(), &models.SearchIndex{}, maxAnswer)
 			if fmt.Sprint(got) != fmt.Sprint(tc.want) || (err == nil) != (tc.err == "") || err != nil && err.Error() != tc.err {
 				t.Errorf("got %v, %v; want %v, %s", got, err, tc.want, tc.err)
 			}
@@ -173,7 +173,7 @@ func TestTries(t *testing.T) {
 			w.WriteHeader(status)
 			io.WriteString(w, `{"code":1,"message":"no"}`)
 		})
-		if _, _, err := c.search(t.Context(), &models.SearchIndex{}); err == nil || tries != want {
+		if _, _, err := c.search(t.Context(), &models.SearchIndex{}, maxAnswer); err == nil || tries != want {
 			t.Errorf("status %d: tried %d times, %v; want %d", status, tries, err, want)
 		}
 	}
@@ -191,10 +191,10 @@ func TestLimit(t *testing.T) {
 		}
 		answerJSON(w, "[]")
 	}
-	if _, _, err := serve(t, time.Minute, slow).search(t.Context(), &models.SearchIndex{}); err != nil {
+	if _, _, err := serve(t, time.Minute, slow).search(t.Context(), &models.SearchIndex{}, maxAnswer); err != nil {
 		t.Errorf("with a limit of a minute: %v", err)
 	}
-	if _, _, err := serve(t, 50*time.Millisecond, slow).search(t.Context(), &models.SearchIndex{}); !errors.Is(err, context.DeadlineExceeded) {
+	if _, _, err := serve(t, 50*time.Millisecond, slow).search(t.Context(), &models.SearchIndex{}, maxAnswer); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("with a limit of 50 ms: %v, want %v", err, context.DeadlineExceeded)
 	}
 }
@@ -215,7 +215,7 @@ func TestRedirect(t *testing.T) {
 			w.WriteHeader(status)
 			io.WriteString(w, "[]")
 		})
-		if ids, _, err := c.search(t.Context(), &models.SearchIndex{}); err == nil {
+		if ids, _, err := c.search(t.Context(), &models.SearchIndex{}, maxAnswer); err == nil {
 			t.Errorf("status %d: a search finds %v", status, ids)
 		}
 		if found, err := c.entries(t.Context(), []string{leafA}); err == nil {

@@ -11,15 +11,22 @@ import (
 	"github.com/sigstore/rekor/pkg/generated/models"
 )
 
-// gathering is how many requests for gathered entries are under way at once.
-const gathering = 8
+const (
+	// gathering is how many answers to requests for entries there are at once:
+	// under way, or in use.
+	gathering = 8
+	// gatheringLarge is how many of them may be to large wants, so that floods
+	// leave room for others.
+	gatheringLarge = gathering / 2
+)
 
 type entriesByID = map[string]*models.LogEntryAnon
 
 // A gatherer fetches entries for look-ups of different tags in common. While
 // fewer requests than gathering are under way, each want is a request of its
-// own, at once. What is wanted meanwhile waits, and goes together. It is safe
-// for concurrent use.
+// own, at once. What is wanted meanwhile waits, and goes together. However many
+// look-ups there are, no more entries are in memory than gathering answers have.
+// It is safe for concurrent use.
 type gatherer struct {
 	// fetch fetches at most maxBatch entries, within a limit of its own.
 	fetch func(ctx context.Context, ids []string) (entriesByID, error)
@@ -27,6 +34,7 @@ type gatherer struct {
 	mu      sync.Mutex
 	waiting []*want // in order of arrival
 	workers int
+	large   int            // workers that serve a large want
 	running sync.WaitGroup // workers
 }
 
@@ -35,20 +43,23 @@ type want struct {
 	ctx    context.Context
 	ids    []string
 	result chan result
+	used   chan struct{} // closed when the look-up needs the result no more
 }
+
+// large reports whether there is little room for others in the same request.
+func (w *want) large() bool { return len(w.ids) > maxBatch/2 }
 
 type result struct {
 	entries entriesByID
 	err     error
 }
 
-// entries returns the entries of at most maxBatch IDs. As with the client's
-// own, the answer has these and no others.
-func (g *gatherer) entries(ctx context.Context, ids []string) (entriesByID, error) {
-	if len(ids) == maxBatch {
-		return g.fetch(ctx, ids) // there is no room for others
-	}
-	w := &want{ctx, ids, make(chan result, 1)}
+// entries calls use with the entries of at most maxBatch IDs. As with the
+// client's own, these are all of them and no others. Others wait until use
+// returns. It must not ask for entries itself, and keep none.
+func (g *gatherer) entries(ctx context.Context, ids []string, use func(entriesByID) error) error {
+	w := &want{ctx, ids, make(chan result, 1), make(chan struct{})}
+	defer close(w.used)
 	g.mu.Lock()
 	g.waiting = append(g.waiting, w)
 	if g.workers < gathering {
@@ -58,9 +69,12 @@ func (g *gatherer) entries(ctx context.Context, ids []string) (entriesByID, erro
 	g.mu.Unlock()
 	select {
 	case r := <-w.result:
-		return r.entries, r.err
+		if r.err != nil {
+			return r.err
+		}
+		return use(r.entries)
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return ctx.Err()
 	}
 }
 
@@ -72,34 +86,49 @@ func (g *gatherer) work() {
 			return
 		}
 		g.serve(wants)
+		if wants[0].large() {
+			g.mu.Lock()
+			g.large--
+			g.mu.Unlock()
+		}
 	}
 }
 
-// next takes what fits into one request. Where nothing waits the worker ends.
+// next takes what fits into one request: a large want alone, or others in order.
+// Where there is nothing to take the worker ends.
 func (g *gatherer) next() []*want {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	n, taken := 0, 0
+	var wants, rest []*want
+	taken, full := 0, false
 	for _, w := range g.waiting {
-		if taken += len(w.ids); taken > maxBatch {
-			break
+		switch {
+		case full || w.large() && (taken > 0 || g.large == gatheringLarge):
+			rest = append(rest, w)
+		case taken+len(w.ids) > maxBatch:
+			full = true
+			rest = append(rest, w)
+		default:
+			wants = append(wants, w)
+			taken += len(w.ids)
+			full = w.large()
 		}
-		n++
 	}
-	if n == 0 {
+	g.waiting = rest
+	if len(wants) == 0 {
 		g.workers--
-		return nil
+	} else if wants[0].large() {
+		g.large++
 	}
-	wants := g.waiting[:n:n]
-	g.waiting = g.waiting[n:]
 	return wants
 }
 
-// serve answers wants by one request. An answer that cannot be used is the
-// fault of some entry, and concerns those alone who want that: each then gets a
-// request of its own. That the log cannot be asked concerns all.
+// serve answers wants by one request, and waits until they have used the answer.
+// One that cannot be used is the fault of some entry, and concerns those alone
+// who want that: each then gets a request of its own. That the log cannot be
+// asked concerns all.
 func (g *gatherer) serve(wants []*want) {
-	wants = slices.DeleteFunc(wants, func(w *want) bool { return w.ctx.Err() != nil })
+	wants = slices.DeleteFunc(slices.Clone(wants), func(w *want) bool { return w.ctx.Err() != nil })
 	if len(wants) == 0 {
 		return
 	}
@@ -122,6 +151,9 @@ func (g *gatherer) serve(wants []*want) {
 		mine := maps.Clone(found)
 		maps.DeleteFunc(mine, func(id string, _ *models.LogEntryAnon) bool { return !slices.Contains(w.ids, id) })
 		w.result <- result{mine, err}
+	}
+	for _, w := range wants {
+		<-w.used
 	}
 }
 

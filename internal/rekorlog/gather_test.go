@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -39,6 +40,15 @@ func (s *slowLog) fetch(ctx context.Context, ids []string) (entriesByID, error) 
 	return found, nil
 }
 
+// gathered returns the entries of IDs, which are used at once.
+func gathered(ctx context.Context, g *gatherer, ids ...string) (found entriesByID, err error) {
+	err = g.entries(ctx, ids, func(e entriesByID) error {
+		found = e
+		return nil
+	})
+	return found, err
+}
+
 // gatherAll has n look-ups want one entry each at once, and returns what each got.
 func gatherAll(t *testing.T, s *slowLog, n int) []result {
 	g := &gatherer{fetch: s.fetch}
@@ -46,7 +56,7 @@ func gatherAll(t *testing.T, s *slowLog, n int) []result {
 	var callers sync.WaitGroup
 	for i := range n {
 		callers.Go(func() {
-			found, err := g.entries(t.Context(), []string{fmt.Sprintf("%03d", i)})
+			found, err := gathered(t.Context(), g, fmt.Sprintf("%03d", i))
 			results[i] = result{found, err}
 		})
 		synctest.Wait() // so that they arrive in order
@@ -136,18 +146,18 @@ func TestGatherGivesUp(t *testing.T) {
 		g := &gatherer{fetch: s.fetch}
 		var callers sync.WaitGroup
 		for i := range gathering {
-			callers.Go(func() { g.entries(t.Context(), []string{fmt.Sprint(i)}) })
+			callers.Go(func() { gathered(t.Context(), g, fmt.Sprint(i)) })
 			synctest.Wait()
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		callers.Go(func() {
-			if _, err := g.entries(ctx, []string{"gone"}); !errors.Is(err, context.Canceled) {
+			if _, err := gathered(ctx, g, "gone"); !errors.Is(err, context.Canceled) {
 				t.Errorf("got %v", err)
 			}
 		})
 		synctest.Wait()
 		callers.Go(func() {
-			if found, err := g.entries(t.Context(), []string{"stays"}); err != nil || len(found) != 1 {
+			if found, err := gathered(t.Context(), g, "stays"); err != nil || len(found) != 1 {
 				t.Errorf("got %v, %v", found, err)
 			}
 		})
@@ -169,7 +179,7 @@ func TestGatherSame(t *testing.T) {
 		var callers sync.WaitGroup
 		for range gathering + 5 {
 			callers.Go(func() {
-				if found, err := g.entries(t.Context(), []string{"same"}); err != nil || found["same"] == nil {
+				if found, err := gathered(t.Context(), g, "same"); err != nil || found["same"] == nil {
 					t.Errorf("got %v, %v", found, err)
 				}
 			})
@@ -183,29 +193,95 @@ func TestGatherSame(t *testing.T) {
 	})
 }
 
-// A full want has a request of its own, at once.
-func TestGatherFull(t *testing.T) {
+// Whatever is wanted, no more answers than gathering are under way or in use,
+// those to large wants are half of them at most, and what one look-up wants that
+// has a single entry does not wait for all of them.
+func TestGatherIsBounded(t *testing.T) {
+	for name, size := range map[string]int{"full": maxBatch, "nearly full": maxBatch - 1} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := new(slowLog)
+				g := &gatherer{fetch: s.fetch}
+				start := time.Now()
+				var callers sync.WaitGroup
+				var inUse, most atomic.Int32
+				for i := range 40 {
+					var ids []string
+					for k := range size {
+						ids = append(ids, fmt.Sprint(i, "-", k))
+					}
+					callers.Go(func() {
+						err := g.entries(t.Context(), ids, func(found entriesByID) error {
+							if n := inUse.Add(1); n > most.Load() {
+								most.Store(n)
+							}
+							if len(found) != size {
+								t.Errorf("got %d entries", len(found))
+							}
+							time.Sleep(9 * time.Second)
+							inUse.Add(-1)
+							return nil
+						})
+						if err != nil {
+							t.Error(err)
+						}
+					})
+				}
+				time.Sleep(time.Millisecond) // all are there
+				if _, err := gathered(t.Context(), g, "small"); err != nil || time.Since(start) > 2*time.Second {
+					t.Errorf("a small want got %v after %v", err, time.Since(start))
+				}
+				callers.Wait()
+				g.close()
+				if most.Load() != gatheringLarge || len(s.requests) != 41 || time.Since(start) != 100*time.Second {
+					t.Errorf("%d large answers in use at once, %d requests in %v", most.Load(), len(s.requests), time.Since(start))
+				}
+			})
+		})
+	}
+	t.Run("small", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s := new(slowLog)
+			g := &gatherer{fetch: s.fetch}
+			var callers sync.WaitGroup
+			for i := range 400 {
+				callers.Go(func() {
+					g.entries(t.Context(), []string{fmt.Sprint(i)}, func(entriesByID) error {
+						time.Sleep(9 * time.Second)
+						return nil
+					})
+				})
+			}
+			time.Sleep(5 * time.Second)
+			s.mu.Lock()
+			if len(s.requests) != gathering {
+				t.Errorf("%d requests while the first answers are in use, want %d", len(s.requests), gathering)
+			}
+			s.mu.Unlock()
+			callers.Wait()
+			g.close()
+		})
+	})
+}
+
+// The error of who uses an answer is its own, and a look-up that ends while it
+// waits holds nothing up.
+func TestGatherUse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := new(slowLog)
 		g := &gatherer{fetch: s.fetch}
-		var ids []string
-		for i := range maxBatch {
-			ids = append(ids, fmt.Sprint(i))
-		}
-		start := time.Now()
-		var callers sync.WaitGroup
+		broken := errors.New("broken")
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
 		for range 3 * gathering {
-			callers.Go(func() {
-				if found, err := g.entries(t.Context(), ids); err != nil || len(found) != maxBatch {
-					t.Errorf("got %v, %v", found, err)
-				}
-			})
+			if _, err := gathered(ctx, g, "ends"); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("got %v", err)
+			}
+			if err := g.entries(t.Context(), []string{"a"}, func(entriesByID) error { return broken }); err != broken {
+				t.Errorf("got %v, want %v", err, broken)
+			}
 		}
-		callers.Wait()
 		g.close()
-		if time.Since(start) != time.Second {
-			t.Errorf("took %v", time.Since(start))
-		}
 	})
 }
 

@@ -29,6 +29,9 @@ const (
 	maxProved = 1024
 )
 
+// errOrder says that an entry's log index is not in the order of its tree.
+var errOrder = errors.New("the log's indexes are not in the order of its tree")
+
 // A tree is one of a log's trees. Rekor begins a new one from time to time, and
 // serves the old ones on.
 type tree struct {
@@ -69,6 +72,7 @@ type history struct {
 
 	mu     sync.Mutex
 	newest map[tree]head
+	starts map[tree]int64           // log index of each tree's first leaf; of trees in newest
 	proved *lru.Cache[string, head] // by tree and size; each a beginning of the newest
 }
 
@@ -79,6 +83,7 @@ func newHistory(extends func(context.Context, tree, head, head) error, limit tim
 		logger:  logger,
 		proofs:  flight.NewGroup[struct{}](limit),
 		newest:  make(map[tree]head),
+		starts:  make(map[tree]int64),
 		proved:  newCache[head](maxProved),
 	}
 }
@@ -124,6 +129,29 @@ func (h *history) checkAll(ctx context.Context, entries []*logged) error {
 		if err := h.check(ctx, e.tree, e.head); err != nil {
 			return fmt.Errorf("entry %s: %w", e.id, err)
 		}
+		if err := h.order(e.tree, *e.entry.LogIndex, *e.entry.Verification.InclusionProof.LogIndex); err != nil {
+			h.logger.ErrorContext(ctx, errOrder.Error(), slog.String("tree", e.tree.id), slog.String("error", err.Error()))
+			return fmt.Errorf("%w: entry %s: %w", ErrLog, e.id, err)
+		}
+	}
+	return nil
+}
+
+// order returns nil if an entry's log index is its proved place in its tree and
+// what all entries of the tree have in common: how many the trees before had.
+// So the order of log indexes, which decides, is that of the tree. The first
+// entry of a tree is believed, after its head. Rekor reckons this from the
+// lengths of its trees before, which grow no more.
+func (h *history) order(t tree, index, place int64) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	start, ok := h.starts[t]
+	if !ok {
+		start = max(0, index-place)
+		h.starts[t] = start
+	}
+	if index-place != start {
+		return fmt.Errorf("%w: log index %d at place %d, where the tree's first has %d", errOrder, index, place, start)
 	}
 	return nil
 }

@@ -28,6 +28,27 @@ import (
 // root is out of date.
 var errUntrusted = fmt.Errorf("%w: its certificate is not trusted", record.ErrForeign)
 
+// An untrustedError is errUntrusted about what was made at a time. A trusted
+// root that is loaded later would know who made it.
+type untrustedError struct {
+	at  time.Time
+	err error
+}
+
+func (e *untrustedError) Error() string { return errUntrusted.Error() + ": " + e.err.Error() }
+
+func (e *untrustedError) Unwrap() []error { return []error{errUntrusted, e.err} }
+
+// latest returns which of two errors is about what was made later and is not
+// trusted. Each may be another error, or nil.
+func latest(a, b error) error {
+	var x, y *untrustedError
+	if !errors.As(b, &y) || errors.As(a, &x) && x.at.After(y.at) {
+		return a
+	}
+	return b
+}
+
 const bundleMediaType = "application/vnd.dev.sigstore.bundle.v0.3+json"
 
 // identify checks that a proved entry is a record of ref by id, and returns its
@@ -43,7 +64,7 @@ func identify(l *logged, tm root.TrustedMaterial, id record.Identity, ref string
 		return record.Sighting{}, fmt.Errorf("%w: entry %s: %w", record.ErrForeign, l.id, err)
 	}
 	if err := checkChain(cert, e.IntegratedTime(), tm); err != nil {
-		return record.Sighting{}, fmt.Errorf("%w: entry %s: %w", errUntrusted, l.id, err)
+		return record.Sighting{}, &untrustedError{e.IntegratedTime(), fmt.Errorf("entry %s: %w", l.id, err)}
 	}
 	s := record.Sighting{
 		Ref:   ref,

@@ -10,7 +10,6 @@ import (
 	"math"
 	"slices"
 
-	"github.com/go-openapi/strfmt"
 	"github.com/sigstore/rekor/pkg/generated/models"
 	"github.com/sigstore/sigstore-go/pkg/fulcio/certificate"
 	"github.com/sigstore/sigstore-go/pkg/root"
@@ -62,7 +61,9 @@ func (l *Log) Audit(ctx context.Context, progress func(done, total int)) (*Audit
 	if err != nil {
 		return nil, err
 	}
-	ids, _, err := l.client.search(ctx, &models.SearchIndex{Email: strfmt.Email(id.Subject)})
+	q := new(models.SearchIndex)
+	nameIn(q, id)
+	ids, _, err := l.client.search(ctx, q, maxLarge) // all that the identity ever wrote
 	if err != nil {
 		return nil, err
 	}
@@ -126,28 +127,24 @@ func each[T any](ctx context.Context, l *Log, ids []string, recognise func(*logg
 	}
 	done := 0
 	for batch := range slices.Chunk(ids, maxBatch) {
-		entries, err := l.client.entries(ctx, batch)
-		if err != nil {
-			return err
-		}
 		readings := make(map[string]reading, len(batch))
 		// Twice where the trusted root may be out of date.
-		err = l.c.Trust.judge(ctx, func(tm root.TrustedMaterial) error {
-			proved, err := l.proved(ctx, entries, tm)
-			if err != nil {
-				return err
-			}
-			var untrusted error
-			for _, p := range proved {
-				value, err := recognise(p, tm)
-				readings[p.id] = reading{p, value, err}
-				if errors.Is(err, errUntrusted) {
-					untrusted = err
+		err := l.c.Trust.judge(ctx, func(tm root.TrustedMaterial) error {
+			return l.gather.entries(ctx, batch, func(entries entriesByID) error {
+				proved, err := l.proved(ctx, entries, tm)
+				if err != nil {
+					return err
 				}
-			}
-			return untrusted
+				var untrusted error
+				for _, p := range proved {
+					value, err := recognise(p, tm)
+					readings[p.id] = reading{p, value, err}
+					untrusted = latest(untrusted, err)
+				}
+				return untrusted
+			})
 		})
-		if err != nil && !errors.Is(err, errUntrusted) {
+		if undecided(err) {
 			return err
 		}
 		for _, id := range batch {

@@ -8,15 +8,17 @@
 // Nothing that Rekor answers is believed before it is proved, in this order.
 // First that the log can have given it: as many entries as were asked for, the
 // leaf hash that the entry's ID names, the signed entry timestamp, inclusion
-// under a signed checkpoint, and that this is of one history with those seen
-// before. A failure of these is an error, [ErrLog] or [ErrFork]. Then the
-// certificate's chain and its timestamp at the time thus proved, identity,
-// signature, statement, reference. An entry that fails one of these is the
-// log's but not ours, and is ignored: anyone can write there. In the other
-// order a forged time would hide a record and make room for a second one.
+// under a signed checkpoint, that this is of one history with those seen before,
+// and the log index by the place in the tree. A failure of these is an error,
+// [ErrLog] or [ErrFork]. Then the certificate's chain and its timestamp at the
+// time thus proved, identity, signature, statement, reference. An entry that
+// fails one of these is the log's but not ours, and is ignored: anyone can write
+// there. In the other order a forged time would hide a record and make room for
+// a second one.
 //
 // What is assumed of Rekor: what its index has shown once it goes on showing;
-// what it will show at all it shows within the settle time of the write.
+// what it will show at all it shows within the settle time of the entry's
+// integration into its tree.
 package rekorlog
 
 import (
@@ -51,13 +53,12 @@ const (
 	maxForeign    = 16384
 	maxUnnamed    = 1024
 	maxUnsure     = 1024
+	maxDisputed   = 1024
 
-	// fresh is how young a record may be that another instance may still be
-	// about to outrank: an entry with a lower index may be in the log already
-	// and not yet in the index. Integrated times are whole seconds, and an
-	// entry's way from the log to the index goes through the rest of its
-	// create call.
-	fresh = 5 * time.Second
+	// leastFresh is the least that [Log.fresh] returns. An entry's way from the
+	// log to the index goes through the rest of its create call, which a log
+	// under load makes long.
+	leastFresh = 5 * time.Second
 )
 
 // A Signer is what a log needs to write. [keyless.Signer] is one.
@@ -100,10 +101,10 @@ type Log struct {
 	lookups *flight.Group[[]record.Sighting]
 	adds    *flight.Group[record.Sighting]
 
-	remembered *lru.Cache[string, []record.Sighting] // by reference; records never change
-	foreign    *lru.Cache[string, judgement]         // by entry ID and the own subject that it is no record of
-	unnamed    *lru.Cache[string, time.Time]         // entry IDs whose statement was not there, and when
-	unsure     *lru.Cache[string, time.Time]         // references whose record may have been written in vain, and when
+	memory  *memory                       // of records, which never change
+	foreign *lru.Cache[string, judgement] // by entry ID and the own subject that it is no record of
+	unnamed *lru.Cache[string, time.Time] // entry IDs whose statement was not there, and when
+	unsure  *lru.Cache[string, time.Time] // references whose record may have been written in vain, and when
 }
 
 // New returns a log. It asks nobody before the first use.
@@ -117,14 +118,16 @@ func New(c Config) *Log {
 	l := &Log{
 		c:       c,
 		client:  newClient(c.URL, c.Timeout, c.Transport),
-		lookups: flight.NewGroup[[]record.Sighting](4*c.Timeout + c.Settle),
-		// Certificate, create, look-up and wait, each within its own limit.
-		adds:       flight.NewGroup[record.Sighting](10*c.Timeout + 2*c.Settle),
-		remembered: newCache[[]record.Sighting](maxRemembered),
-		foreign:    newCache[judgement](maxForeign),
-		unnamed:    newCache[time.Time](maxUnnamed),
-		unsure:     newCache[time.Time](maxUnsure),
+		memory:  newMemory(),
+		foreign: newCache[judgement](maxForeign),
+		unnamed: newCache[time.Time](maxUnnamed),
+		unsure:  newCache[time.Time](maxUnsure),
 	}
+	// Certificate, create, look-up and wait, each within its own limit. A
+	// look-up may wait for a write first.
+	limit := 10*c.Timeout + 2*c.Settle + l.fresh()
+	l.adds = flight.NewGroup[record.Sighting](limit)
+	l.lookups = flight.NewGroup[[]record.Sighting](limit + 4*c.Timeout + l.fresh())
 	l.gather = &gatherer{fetch: l.client.entries}
 	l.history = newHistory(l.extends, 2*c.Timeout, c.Logger)
 	return l
@@ -163,7 +166,7 @@ func (l *Log) Identity(ctx context.Context) (record.Identity, error) {
 // would need beside the log begins meanwhile: a first pull waits for the longer
 // of the two.
 func (l *Log) Lookup(ctx context.Context, ref string) ([]record.Sighting, error) {
-	if s, ok := l.remembered.Get(ref); ok {
+	if s, ok := l.memory.get(ref); ok {
 		tally.Note(ctx, tally.RecordHit, 1)
 		return s, nil
 	}
@@ -175,30 +178,67 @@ func (l *Log) Lookup(ctx context.Context, ref string) ([]record.Sighting, error)
 	})
 }
 
-// look asks the log for the sightings of ref, and remembers them.
+// look asks the log for the sightings of ref, and remembers them. A record of
+// ref that this process is writing it waits for, and goes by what that finds:
+// until then the writer's own entry may show alone.
 func (l *Log) look(ctx context.Context, ref string) ([]record.Sighting, error) {
-	s, age, err := l.search(ctx, ref)
-	if err != nil {
-		return nil, err
-	}
-	if len(s) > 0 && age < fresh {
-		if err := sleep(ctx, l.c.Settle); err != nil {
+	for {
+		if err := l.memory.written(ctx, ref); err != nil {
 			return nil, err
 		}
-		if s, _, err = l.search(ctx, ref); err != nil {
+		if s, ok := l.memory.get(ref); ok {
+			return s, nil
+		}
+		if err := l.memory.check(ref); err != nil {
 			return nil, err
 		}
+		s, err := l.settled(ctx, ref)
+		if err != nil || len(s) == 0 {
+			return nil, err
+		}
+		s, ok, err := l.memory.found(ref, s)
+		if err != nil {
+			return nil, l.outranked(ctx, ref, err)
+		}
+		if ok {
+			return s, nil
+		}
 	}
-	l.remember(ref, s)
-	return s, nil
 }
 
-// remember keeps sightings. That a tag has none is never remembered: another
-// instance may record it at any moment.
-func (l *Log) remember(ref string, s []record.Sighting) {
-	if len(s) > 0 {
-		l.remembered.Add(ref, s)
+// settled asks the log for the sightings of ref, and where the first of them is
+// fresh once more when it is that no longer: one with a lower index may be in
+// the log already and not yet in its index.
+func (l *Log) settled(ctx context.Context, ref string) ([]record.Sighting, error) {
+	s, age, err := l.search(ctx, ref)
+	if err != nil || len(s) == 0 || age >= l.fresh() {
+		return s, err
 	}
+	if l.c.Settle > 0 { // zero is meant: no wait
+		if err := sleep(ctx, min(l.fresh()-age, l.fresh())); err != nil {
+			return nil, err
+		}
+	}
+	s, _, err = l.search(ctx, ref)
+	return s, err
+}
+
+// fresh returns how young a record may be that another one may still be about
+// to outrank. Integrated times are cut to whole seconds.
+func (l *Log) fresh() time.Duration { return max(leastFresh, l.c.Settle+time.Second) }
+
+// remember keeps what a writer has found of ref.
+func (l *Log) remember(ctx context.Context, ref string, s []record.Sighting) error {
+	if err := l.memory.confirmed(ref, s); err != nil {
+		return l.outranked(ctx, ref, err)
+	}
+	return nil
+}
+
+// outranked tells of a reference whose first record is another one than before.
+func (l *Log) outranked(ctx context.Context, ref string, err error) error {
+	l.c.Logger.ErrorContext(ctx, errOutranked.Error(), slog.String("reference", ref), slog.String("error", err.Error()))
+	return err
 }
 
 // sleep waits for d or the end of ctx.

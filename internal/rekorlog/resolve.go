@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/sigstore/sigstore-go/pkg/root"
@@ -55,10 +54,10 @@ func (l *Log) Resolve(ctx context.Context, s record.Sighting, digest string) (re
 			err = fmt.Errorf("%w: entry %s is about %s", record.ErrForeign, s.UUID, named.Ref)
 		}
 		if err != nil {
-			l.remembered.Remove(s.Ref)
+			l.memory.forget(s.Ref)
 			return s, err
 		}
-		l.rename(s, named)
+		l.memory.rename(named)
 		return named, nil
 	}
 	l.unnamed.Add(s.UUID, time.Now())
@@ -67,7 +66,7 @@ func (l *Log) Resolve(ctx context.Context, s record.Sighting, digest string) (re
 
 // again fetches and proves the entry of a sighting.
 func (l *Log) again(ctx context.Context, s record.Sighting) (*logged, root.TrustedMaterial, error) {
-	tm, err := l.c.Trust.Material(ctx, l.c.Trust.maxAge)
+	tm, err := l.c.Trust.Material(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -80,19 +79,4 @@ func (l *Log) again(ctx context.Context, s record.Sighting) (*logged, root.Trust
 		return nil, nil, err
 	}
 	return proved[0], tm, nil
-}
-
-// rename puts a resolved sighting in the place of the one remembered.
-func (l *Log) rename(s, named record.Sighting) {
-	list, ok := l.remembered.Peek(s.Ref)
-	if !ok {
-		return
-	}
-	i := slices.IndexFunc(list, func(r record.Sighting) bool { return r.UUID == s.UUID })
-	if i < 0 {
-		return
-	}
-	list = slices.Clone(list) // callers hold the other one
-	list[i] = named
-	l.remembered.Add(s.Ref, list)
 }

@@ -118,18 +118,23 @@ func ageAt(t, asked time.Time, dates []time.Time) time.Duration {
 func (l *Log) hits(ctx context.Context, id record.Identity, ref string) ([]string, time.Time, error) {
 	own := id.OwnSubject(ref)
 	q := &models.SearchIndex{Hash: "sha256:" + hex.EncodeToString(own[:])}
-	ids, date, err := l.client.search(ctx, q)
+	ids, date, err := l.client.search(ctx, q, maxAnswer)
 	if !errors.Is(err, errTooLong) && (err != nil || len(ids) <= manyHits) {
 		return ids, date, err
 	}
 	// Somebody floods the subject. Most do not also forge the identity's name.
 	q.Operator = models.SearchIndexOperatorAnd
+	nameIn(q, id)
+	return l.client.search(ctx, q, maxAnswer)
+}
+
+// nameIn has a query find what names an identity.
+func nameIn(q *models.SearchIndex, id record.Identity) {
 	if strings.Contains(id.Subject, "://") {
 		q.Subject = id.Subject // Rekor refuses a URI as an address
 	} else {
 		q.Email = strfmt.Email(id.Subject)
 	}
-	return l.client.search(ctx, q)
 }
 
 // sightings fetches entries, a few batches at a time, and returns those that
@@ -162,25 +167,24 @@ func (l *Log) sightings(ctx context.Context, id record.Identity, ref string, ids
 // batch fetches at most maxBatch entries and returns those that are records of
 // ref by id.
 func (l *Log) batch(ctx context.Context, id record.Identity, ref string, ids []string) ([]record.Sighting, error) {
-	entries, err := l.gather.entries(ctx, ids)
-	if err != nil {
-		return nil, err
-	}
 	var found []record.Sighting
 	var foreign map[string]error
 	var by root.TrustedMaterial
 	// An entry that names the identity and is not trusted must not be ignored for a
 	// trusted root that is out of date, nor for one that may be.
-	err = l.c.Trust.judge(ctx, func(tm root.TrustedMaterial) (err error) {
-		proved, err := l.proved(ctx, entries, tm)
-		if err != nil {
+	// They are fetched again for a newer one: none are held while that is waited for.
+	err := l.c.Trust.judge(ctx, func(tm root.TrustedMaterial) error {
+		return l.gather.entries(ctx, ids, func(entries entriesByID) error {
+			proved, err := l.proved(ctx, entries, tm)
+			if err != nil {
+				return err
+			}
+			by = tm
+			found, foreign, err = sift(ctx, id, ref, proved, tm)
 			return err
-		}
-		by = tm
-		found, foreign, err = sift(ctx, id, ref, proved, tm)
-		return err
+		})
 	})
-	if err != nil && (!errors.Is(err, errUntrusted) || errors.Is(err, errOutdated)) {
+	if undecided(err) {
 		return nil, err
 	}
 	for uuid, err := range foreign {
@@ -188,6 +192,13 @@ func (l *Log) batch(ctx context.Context, id record.Identity, ref string, ids []s
 		l.c.Logger.DebugContext(ctx, "entry ignored", slog.String("reference", ref), slog.String("error", err.Error()))
 	}
 	return found, nil
+}
+
+// undecided reports whether an error of [Trust.judge] leaves open whose entries
+// those are. That some are not trusted by a trusted root that is not out of date
+// is an answer.
+func undecided(err error) bool {
+	return err != nil && (!errors.Is(err, errUntrusted) || errors.Is(err, errOutdated))
 }
 
 // sift tells records of ref by id from foreign entries, of which it says why,
@@ -206,12 +217,11 @@ func sift(ctx context.Context, id record.Identity, ref string, entries []*logged
 		}
 		found = append(found, s)
 	}
+	var untrusted error
 	for _, err := range foreign {
-		if errors.Is(err, errUntrusted) {
-			return found, foreign, err
-		}
+		untrusted = latest(untrusted, err)
 	}
-	return found, foreign, nil
+	return found, foreign, untrusted
 }
 
 // A judgement says why an entry is no record under an own subject, which is of
@@ -237,5 +247,6 @@ func (l *Log) ignore(uuid string, own [32]byte, why error, by root.TrustedMateri
 // which may trust it.
 func (l *Log) ignored(uuid string, own [32]byte) bool {
 	j, ok := l.foreign.Get(uuid + string(own[:]))
-	return ok && (j.until.IsZero() || time.Now().Before(j.until) && j.by == l.c.Trust.held(math.MaxInt64))
+	tm, _ := l.c.Trust.held()
+	return ok && (j.until.IsZero() || time.Now().Before(j.until) && j.by == tm)
 }

@@ -17,7 +17,7 @@ import (
 // Find is Lookup for who will not write: what a write would need, such as a
 // certificate, is not begun.
 func (l *Log) Find(ctx context.Context, ref string) ([]record.Sighting, error) {
-	if s, ok := l.remembered.Get(ref); ok {
+	if s, ok := l.memory.get(ref); ok {
 		return s, nil
 	}
 	return l.lookups.Do(ctx, ref, func(ctx context.Context) ([]record.Sighting, error) {
@@ -75,7 +75,7 @@ func proofOf(entry *logged, id record.Identity) (record.Proof, error) {
 // reference with many there may be none.
 func (l *Log) Some(ctx context.Context, ref string, most int) (found []record.Witness, more int, err error) {
 	shared := record.SharedSubject(ref)
-	ids, _, err := l.client.search(ctx, &models.SearchIndex{Hash: "sha256:" + hex.EncodeToString(shared[:])})
+	ids, _, err := l.client.search(ctx, &models.SearchIndex{Hash: "sha256:" + hex.EncodeToString(shared[:])}, maxAnswer)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -110,7 +110,7 @@ func (l *Log) witnesses(ctx context.Context, ref string, ids []string) ([]record
 	if err != nil {
 		return nil, err
 	}
-	tm, err := l.c.Trust.Material(ctx, l.c.Trust.maxAge)
+	tm, err := l.c.Trust.Material(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -43,6 +43,7 @@ type tinyLog struct {
 	tree   *testonly.Tree
 	bodies [][]byte
 	size   uint64 // of the tree that entries are proved by
+	swaps  bool   // the first two log indexes, in what is signed
 	counts map[string]int
 }
 
@@ -161,13 +162,17 @@ func (l *tinyLog) uuid(i uint64) string {
 }
 
 func (l *tinyLog) entry(i uint64) any {
+	index := i
+	if l.swaps && i < 2 {
+		index = 1 - i
+	}
 	// In the order of RFC 8785, which is what is signed.
 	vouched := struct {
 		Body           string `json:"body"`
 		IntegratedTime int64  `json:"integratedTime"`
 		LogID          string `json:"logID"`
 		LogIndex       uint64 `json:"logIndex"`
-	}{base64.StdEncoding.EncodeToString(l.bodies[i]), time.Now().Unix(), l.id, i}
+	}{base64.StdEncoding.EncodeToString(l.bodies[i]), time.Now().Unix(), l.id, index}
 	text, err := json.Marshal(vouched)
 	if err != nil {
 		l.t.Error(err)
@@ -182,7 +187,7 @@ func (l *tinyLog) entry(i uint64) any {
 		l.t.Error(err)
 	}
 	return map[string]any{
-		"body": vouched.Body, "integratedTime": vouched.IntegratedTime, "logID": vouched.LogID, "logIndex": i,
+		"body": vouched.Body, "integratedTime": vouched.IntegratedTime, "logID": vouched.LogID, "logIndex": index,
 		"verification": map[string]any{"signedEntryTimestamp": set, "inclusionProof": map[string]any{
 			"checkpoint": l.checkpoint(), "hashes": hexes(hashes), "logIndex": i,
 			"rootHash": hex.EncodeToString(l.tree.HashAt(l.size)), "treeSize": l.size,

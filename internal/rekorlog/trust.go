@@ -1,25 +1,19 @@
 package rekorlog
 
 import (
+	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"math"
-	"net/http"
 	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
 	"github.com/sigstore/sigstore-go/pkg/root"
-	"github.com/sigstore/sigstore-go/pkg/tuf"
-	"github.com/theupdateframework/go-tuf/v2/metadata/fetcher"
 
 	"github.com/tlogistry/tlogistry/internal/flight"
-	"github.com/tlogistry/tlogistry/internal/tally"
 )
 
 const (
@@ -48,19 +42,24 @@ var errOutdated = errors.New("the trusted root may be out of date, and cannot be
 // A Trust holds the trusted root: which logs and authorities to believe.
 // It is safe for concurrent use.
 type Trust struct {
+	// load returns one kept from before together with an error if there is no
+	// better one.
 	load    func(context.Context) (root.TrustedMaterial, error)
 	maxAge  time.Duration
 	flights *flight.Group[root.TrustedMaterial]
 
 	mu      sync.Mutex
 	current root.TrustedMaterial
-	loaded  time.Time
-	failed  time.Time // when loading failed last
+	loaded  time.Time          // when its loading began; zero: it is one kept from before
+	failed  time.Time          // when loading failed last
+	cancel  context.CancelFunc // ends the loading under way; nil: there is none
+	closed  bool
 }
 
 // FileTrust returns the trust in a trusted_root.json. It is read on first need,
 // and again where it does not trust what may be this identity's or the log's.
 func FileTrust(path string) *Trust {
+	var p parser
 	return newTrust(math.MaxInt64, func(context.Context) (root.TrustedMaterial, error) {
 		f, err := os.Open(path)
 		if err != nil {
@@ -71,7 +70,7 @@ func FileTrust(path string) *Trust {
 		if err != nil {
 			return nil, err
 		}
-		tr, err := root.NewTrustedRootFromJSON(b)
+		tr, err := p.parse(b)
 		if err != nil {
 			return nil, fmt.Errorf("parse %s: %w", path, err)
 		}
@@ -79,178 +78,196 @@ func FileTrust(path string) *Trust {
 	})
 }
 
-// A TUF names a TUF repository with a trusted_root.json.
-type TUF struct {
-	URL   string // empty: Sigstore's public-good repository
-	Root  []byte // initial root.json; empty: the embedded one of the public-good repository
-	Cache string // directory of verified metadata; empty: none is kept
+// A parser parses trusted roots, one after the other, and the same one once: what
+// has been judged by it need not be judged again.
+type parser struct {
+	text   []byte
+	parsed root.TrustedMaterial
 }
 
-// TUFTrust returns the trust in a TUF repository. It is fetched on first need
-// and anew when it is older than 12 hours. Where the repository cannot be
-// reached, the cache serves until its metadata expires, and so does what this
-// process has fetched before. A cache that cannot be used is done without.
-func TUFTrust(t TUF) *Trust {
-	return newTrust(trustAge, func(ctx context.Context) (root.TrustedMaterial, error) {
-		t := t
-		if !usable(t.Cache) {
-			t.Cache = ""
-		}
-		tr, err := t.fetch(ctx, false)
-		if err == nil || t.Cache == "" {
-			return tr, err
-		}
-		cached, cerr := t.fetch(ctx, true)
-		if cerr != nil {
-			return nil, errors.Join(err, cerr)
-		}
-		return cached, nil
-	})
-}
-
-// fetch updates the metadata and returns the trusted root, or with onlyCache
-// the one of the cache, if that is still valid.
-func (t TUF) fetch(ctx context.Context, onlyCache bool) (root.TrustedMaterial, error) {
-	o := tuf.DefaultOptions()
-	if t.URL != "" {
-		o.RepositoryBaseURL = t.URL
+func (p *parser) parse(text []byte) (root.TrustedMaterial, error) {
+	if p.parsed != nil && bytes.Equal(text, p.text) {
+		return p.parsed, nil
 	}
-	if len(t.Root) > 0 {
-		o.Root = t.Root
-	}
-	o.CachePath = t.Cache
-	o.DisableLocalCache = t.Cache == ""
-	o.ForceCache = onlyCache
-	f := fetcher.NewDefaultFetcher()
-	f.SetHTTPClient(&http.Client{
-		Transport: contextTransport{ctx},
-		Timeout:   trustLimit,
-	})
-	o.Fetcher = f
-	c, err := tuf.New(o)
+	tr, err := root.NewTrustedRootFromJSON(text)
 	if err != nil {
 		return nil, err
 	}
-	return root.GetTrustedRoot(c)
-}
-
-// usable reports whether a cache directory is there, or can be made, and can be
-// written. It removes files that are not JSON, which go-tuf would fail on for
-// ever: a full disk or a power cut leaves such.
-func usable(dir string) bool {
-	if dir == "" || os.MkdirAll(dir, 0o700) != nil {
-		return false
-	}
-	probe, err := os.CreateTemp(dir, "probe-")
-	if err != nil || errors.Join(probe.Close(), os.Remove(probe.Name())) != nil {
-		return false
-	}
-	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || !d.Type().IsRegular() {
-			return err
-		}
-		b, err := os.ReadFile(path)
-		if err == nil && !json.Valid(b) {
-			err = os.Remove(path)
-		}
-		return err
-	}) == nil
-}
-
-// A contextTransport gives requests the context that go-tuf leaves out.
-type contextTransport struct{ ctx context.Context }
-
-func (t contextTransport) RoundTrip(r *http.Request) (*http.Response, error) {
-	return tally.RoundTrip(http.DefaultTransport, r.WithContext(t.ctx), tally.TUF)
+	p.text, p.parsed = text, tr
+	return tr, nil
 }
 
 func newTrust(maxAge time.Duration, load func(context.Context) (root.TrustedMaterial, error)) *Trust {
 	return &Trust{load: load, maxAge: maxAge, flights: flight.NewGroup[root.TrustedMaterial](2 * trustLimit)}
 }
 
-// Material returns the trusted root, loading it if it is older than maxAge.
-// If that fails, the one loaded before serves: who was trusted then is known,
-// and who is not yet trusted is only missing.
-func (t *Trust) Material(ctx context.Context, maxAge time.Duration) (root.TrustedMaterial, error) {
-	if tm := t.held(maxAge); tm != nil {
+// Material returns the trusted root held. Where that is older than it may be, a
+// newer one is loaded meanwhile, for later callers: who was trusted then is
+// known, and who is not yet trusted is only missing, which judge sees. Only
+// where none is held the caller waits.
+func (t *Trust) Material(ctx context.Context) (root.TrustedMaterial, error) {
+	if tm, _ := t.held(); tm != nil {
+		t.Prepare(ctx)
 		return tm, nil
 	}
-	tm, err := t.flights.Do(ctx, "", t.fetch(maxAge))
-	if old := t.held(math.MaxInt64); err != nil && old != nil && ctx.Err() == nil {
-		return old, nil
-	}
-	return tm, err
+	return t.flights.Do(ctx, "", t.fetch(t.maxAge))
 }
 
 // Prepare begins to load the trusted root, if there is none yet or it is older
 // than it may be, and does not wait for it.
 func (t *Trust) Prepare(ctx context.Context) {
-	if t.held(t.maxAge) == nil {
+	if t.due(t.maxAge) && !t.loading() {
 		t.flights.Start(ctx, "", t.fetch(t.maxAge))
 	}
 }
 
-// Close waits for loading under way. What is loaded can be used afterwards.
-func (t *Trust) Close() { t.flights.Close() }
+// Close ends loading under way. Nobody may wait for it any more. What is loaded
+// can be used afterwards.
+func (t *Trust) Close() {
+	t.mu.Lock()
+	t.closed = true
+	if t.cancel != nil {
+		t.cancel()
+	}
+	t.mu.Unlock()
+	t.flights.Close()
+}
+
+// fresh returns a trusted root that is no older than staleTrust and has been
+// loaded after a time, and waits for it: what was logged at that time may be by
+// one that came in between. One loaded after the call will do, as clocks differ.
+// Every error wraps errOutdated.
+func (t *Trust) fresh(ctx context.Context, after time.Time) (root.TrustedMaterial, error) {
+	called := time.Now()
+	for {
+		tm, loaded, failed := t.state()
+		fresh := func(loaded time.Time) bool {
+			return time.Since(loaded) <= staleTrust && (loaded.After(after) || !loaded.Before(called))
+		}
+		if fresh(loaded) {
+			return tm, nil
+		}
+		if time.Since(failed) <= eagerPause {
+			return nil, errOutdated
+		}
+		err := sleep(ctx, eagerPause-time.Since(loaded))
+		if err == nil {
+			_, err = t.flights.Do(ctx, "", func(ctx context.Context) (root.TrustedMaterial, error) {
+				if tm, loaded, _ := t.state(); fresh(loaded) {
+					return tm, nil
+				}
+				return t.renew(ctx)
+			})
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", errOutdated, err)
+		}
+	}
+}
 
 // fetch returns the call that loads the trusted root, unless that was done
 // since the caller looked.
 func (t *Trust) fetch(maxAge time.Duration) func(context.Context) (root.TrustedMaterial, error) {
 	return func(ctx context.Context) (root.TrustedMaterial, error) {
-		if tm := t.held(maxAge); tm != nil {
+		if !t.due(maxAge) {
+			tm, _ := t.held()
 			return tm, nil
 		}
-		tm, err := t.load(ctx)
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		if err != nil {
-			t.failed = time.Now()
-			return nil, fmt.Errorf("load the trusted root: %w", err)
-		}
-		t.current, t.loaded, t.failed = tm, time.Now(), time.Time{}
-		return tm, nil
+		return t.renew(ctx)
 	}
 }
 
+// renew loads the trusted root. One kept from before serves where none is held,
+// and does not pass for one that has just been loaded.
+func (t *Trust) renew(ctx context.Context) (root.TrustedMaterial, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if !t.begin(cancel) {
+		return nil, flight.ErrClosed
+	}
+	began := time.Now()
+	tm, err := t.load(ctx)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.cancel = nil
+	if err != nil {
+		t.failed = time.Now()
+		if tm == nil {
+			return nil, fmt.Errorf("load the trusted root: %w", err)
+		}
+		if t.current == nil {
+			t.current = tm
+		}
+		return t.current, nil
+	}
+	t.current, t.loaded, t.failed = tm, began, time.Time{}
+	return tm, nil
+}
+
+// begin notes what ends the loading that begins, unless t is closed.
+func (t *Trust) begin(cancel context.CancelFunc) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.closed {
+		t.cancel = cancel
+	}
+	return !t.closed
+}
+
 // judge calls f with the trusted root. If f fails for want of trust, it is
-// called again with a trusted root that is no older than staleTrust.
+// called again with a trusted root that is no older than staleTrust, nor than
+// what is not trusted, for which this waits. Where that cannot be had, the error wraps errOutdated: whether
+// what is not trusted is this identity's cannot be told.
 func (t *Trust) judge(ctx context.Context, f func(root.TrustedMaterial) error) error {
-	tm, err := t.Material(ctx, t.maxAge)
+	tm, err := t.Material(ctx)
 	if err != nil {
 		return err
 	}
 	err = f(tm)
-	if !errors.Is(err, errUntrusted) && !errors.Is(err, errUnknownLog) {
+	if !errors.Is(err, errUntrusted) && !errors.Is(err, errUnknownLog) && !errors.Is(err, errUnsigned) {
 		return err
 	}
-	again, terr := t.Material(ctx, staleTrust)
-	if terr == nil && t.age() > staleTrust {
-		terr = errOutdated
+	var after time.Time
+	if u := (*untrustedError)(nil); errors.As(err, &u) {
+		after = u.at.Add(time.Second) // it is cut to whole seconds
 	}
+	again, terr := t.fresh(ctx, after)
 	if terr != nil || again == tm {
 		return errors.Join(err, terr)
 	}
 	return f(again)
 }
 
-// age is the time since the trusted root held was loaded.
-func (t *Trust) age() time.Duration {
+// held returns the trusted root loaded, if any, and its age.
+func (t *Trust) held() (root.TrustedMaterial, time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return time.Since(t.loaded)
+	return t.current, time.Since(t.loaded)
 }
 
-// held returns the trusted root loaded, unless it is older than maxAge and
-// trying to load it anew has not just failed.
-func (t *Trust) held(maxAge time.Duration) root.TrustedMaterial {
+// state returns the trusted root loaded, if any, when its loading began, and
+// when loading failed last.
+func (t *Trust) state() (root.TrustedMaterial, time.Time, time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.current, t.loaded, t.failed
+}
+
+// loading reports whether a trusted root is being loaded.
+func (t *Trust) loading() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.cancel != nil
+}
+
+// due reports whether the trusted root is to be loaded for who wants one no
+// older than maxAge. It is not where that has just failed.
+func (t *Trust) due(maxAge time.Duration) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	pause := trustPause
 	if maxAge < t.maxAge {
 		pause = eagerPause
 	}
-	if t.current == nil || time.Since(t.loaded) > maxAge && time.Since(t.failed) > pause {
-		return nil
-	}
-	return t.current
+	return t.current == nil || time.Since(t.loaded) > maxAge && time.Since(t.failed) > pause
 }

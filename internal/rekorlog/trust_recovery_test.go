@@ -17,7 +17,7 @@ func TestJudgeRecovers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &loader{}
 		trust := newTrust(trustAge, l.load)
-		old, err := trust.Material(t.Context(), trustAge)
+		old, err := trust.Material(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,57 +14,94 @@ import (
 	"github.com/sigstore/sigstore-go/pkg/root"
 )
 
-// A loader hands out a new trusted root each time, or fails.
+// A loader hands out a new trusted root each time, or fails. While it hangs it
+// does so when the call's context ends.
 type loader struct {
+	mu    sync.Mutex
 	loads int
+	ended int // loads that have ended
 	fail  error
+	hang  bool
 }
 
-func (l *loader) load(context.Context) (root.TrustedMaterial, error) {
+func (l *loader) load(ctx context.Context) (root.TrustedMaterial, error) {
+	l.mu.Lock()
 	l.loads++
-	if l.fail != nil {
-		return nil, l.fail
+	hang, fail := l.hang, l.fail
+	l.mu.Unlock()
+	defer func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.ended++
+	}()
+	if hang {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	if fail != nil {
+		return nil, fail
 	}
 	return new(root.TrustedRoot), nil
 }
 
-// TestMaterial: the trusted root is kept for its time, and beyond it where
-// there is no newer one; then nobody waits for a newer one too often.
+func (l *loader) is(hang bool, fail error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.hang, l.fail = hang, fail
+}
+
+// counts returns how many loads there were, and how many of them have ended.
+func (l *loader) counts() (begun, ended int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.loads, l.ended
+}
+
+// TestMaterial: the trusted root is kept for its time. After that it serves on
+// while a newer one is loaded, and longer where there is none; then nobody tries
+// too often. Who holds none waits.
 func TestMaterial(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &loader{fail: errors.New("down")}
 		trust := newTrust(trustAge, l.load)
-		get := func(maxAge time.Duration, loads int, want error) root.TrustedMaterial {
+		// get returns what is held, and waits until what that has begun has ended.
+		get := func(loads int, want error) root.TrustedMaterial {
 			t.Helper()
-			tm, err := trust.Material(t.Context(), maxAge)
-			if !errors.Is(err, want) || (tm == nil) != (want != nil) || l.loads != loads {
-				t.Fatalf("got %v, %v after %d loads; want %v after %d", tm, err, l.loads, want, loads)
+			tm, err := trust.Material(t.Context())
+			synctest.Wait()
+			if n, _ := l.counts(); !errors.Is(err, want) || (tm == nil) != (want != nil) || n != loads {
+				t.Fatalf("got %v, %v after %d loads; want %v after %d", tm, err, n, want, loads)
 			}
 			return tm
 		}
-		get(trustAge, 1, l.fail)
-		get(trustAge, 2, l.fail) // nothing is held: every caller tries
-		l.fail = nil
-		first := get(trustAge, 3, nil)
-		get(trustAge, 3, nil)
-		get(staleTrust, 3, nil)
-		time.Sleep(staleTrust + time.Second)
-		if get(trustAge, 3, nil) != first || get(staleTrust, 4, nil) == first {
-			t.Error("the trusted root is not loaded anew by age alone")
+		get(1, l.fail)
+		get(2, l.fail) // nothing is held: every caller tries
+		l.is(false, nil)
+		first := get(3, nil)
+		get(3, nil)
+		time.Sleep(trustAge)
+		get(3, nil)
+		time.Sleep(time.Second)
+		if get(4, nil) != first {
+			t.Error("an old trusted root was not served while there was a newer one to be loaded")
+		}
+		second := get(4, nil)
+		if second == first {
+			t.Error("the newer trusted root is not used")
 		}
 
 		time.Sleep(trustAge + time.Second)
-		l.fail = errors.New("down again")
-		held := get(trustAge, 5, nil)
-		get(trustAge, 5, nil) // it has just failed
-		get(staleTrust, 5, nil)
+		l.is(false, errors.New("down again"))
+		get(5, nil)
+		get(5, nil) // it has just failed
 		time.Sleep(trustPause + time.Second)
-		if get(trustAge, 6, nil) != held {
+		if get(6, nil) != second {
 			t.Error("another trusted root than the one held")
 		}
-		l.fail = nil
+		l.is(false, nil)
 		time.Sleep(trustPause + time.Second)
-		if get(trustAge, 7, nil) == held {
+		get(7, nil)
+		if get(7, nil) == second {
 			t.Error("the trusted root held is used although there is a newer one")
 		}
 	})
@@ -82,8 +120,11 @@ func TestJudge(t *testing.T) {
 				n++
 				return results[n-1]
 			})
-			if !errors.Is(err, want) || n != calls || l.loads != loads {
-				t.Errorf("got %v after %d calls, %d loads; want %v after %d, %d", err, n, l.loads, want, calls, loads)
+			if begun, _ := l.counts(); !errors.Is(err, want) || n != calls || begun != loads {
+				t.Errorf("got %v after %d calls, %d loads; want %v after %d, %d", err, n, begun, want, calls, loads)
+			}
+			if unsure := errors.Is(err, errOutdated); unsure != (trust.failed != time.Time{}) {
+				t.Errorf("%v: it says that it may be for an old trusted root: %t", err, unsure)
 			}
 		}
 		untrusted, unknown := fmt.Errorf("entry: %w", errUntrusted), fmt.Errorf("entry: %w: %w", ErrLog, errUnknownLog)
@@ -97,8 +138,10 @@ func TestJudge(t *testing.T) {
 		time.Sleep(staleTrust + time.Second)
 		judge(errUnknownLog, 2, 4, unknown, unknown)
 		time.Sleep(staleTrust + time.Second)
-		l.fail = errors.New("down")
-		judge(errUntrusted, 1, 5, untrusted)
+		judge(errUnsigned, 2, 5, errUnsigned, errUnsigned)
+		time.Sleep(staleTrust + time.Second)
+		l.is(false, errors.New("down"))
+		judge(errUntrusted, 1, 6, untrusted)
 	})
 }
 
@@ -112,7 +155,7 @@ func TestFileTrust(t *testing.T) {
 		filepath.Join(dir, "none.json"): "load the trusted root: open " + filepath.Join(dir, "none.json") + ": no such file or directory",
 		garbage:                         "load the trusted root: parse " + garbage + ": ",
 	} {
-		tm, err := FileTrust(path).Material(t.Context(), time.Hour)
+		tm, err := FileTrust(path).Material(t.Context())
 		if tm != nil || err == nil || len(err.Error()) < len(want) || err.Error()[:len(want)] != want {
 			t.Errorf("got %v, %v; want %s", tm, err, want)
 		}

@@ -34,8 +34,12 @@ const createTries = 3
 // If a record of ref is known by now, none is written: record.ErrRecorded.
 func (l *Log) Add(ctx context.Context, ref, digest string) (record.Sighting, error) {
 	return l.adds.Do(ctx, ref, func(ctx context.Context) (record.Sighting, error) {
-		if l.remembered.Contains(ref) {
+		defer l.memory.begin(ref)()
+		if _, ok := l.memory.get(ref); ok {
 			return record.Sighting{}, record.ErrRecorded // since the caller looked
+		}
+		if err := l.memory.check(ref); err != nil {
+			return record.Sighting{}, err
 		}
 		if err := l.earlier(ctx, ref); err != nil {
 			return record.Sighting{}, err
@@ -68,7 +72,10 @@ func (l *Log) earlier(ctx context.Context, ref string) error {
 	if err := sleep(ctx, l.c.Settle-time.Since(failed)); err != nil {
 		return err
 	}
-	s, err := l.look(ctx, ref)
+	s, err := l.settled(ctx, ref)
+	if err == nil {
+		err = l.remember(ctx, ref, s)
+	}
 	if err != nil {
 		return err
 	}
@@ -113,7 +120,7 @@ func (l *Log) checkSigner(ctx context.Context, sig keyless.Signature) error {
 	}
 	return l.c.Trust.judge(ctx, func(tm root.TrustedMaterial) error {
 		if err := checkChain(cert, cert.NotBefore, tm); err != nil {
-			return fmt.Errorf("%w: it is the one to sign with: %w", errUntrusted, err)
+			return &untrustedError{cert.NotBefore, fmt.Errorf("it is the one to sign with: %w", err)}
 		}
 		return nil
 	})
@@ -227,8 +234,7 @@ func (l *Log) confirm(ctx context.Context, own record.Sighting, settled time.Tim
 			return err
 		}
 		if slices.ContainsFunc(sightings, func(s record.Sighting) bool { return s.UUID == own.UUID }) {
-			l.remember(own.Ref, sightings)
-			return nil
+			return l.remember(ctx, own.Ref, sightings)
 		}
 		if err := sleep(ctx, wait.NextBackOff()); err != nil {
 			return fmt.Errorf("%w: entry %s", ErrHidden, own.UUID)

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -158,7 +157,7 @@ func Rekor(_ context.Context, c config.Config, logger *slog.Logger) (Backend, er
 // an instance that serves those must not be taken out of service for it.
 func rekorParts(log *rekorlog.Log, signer *keyless.Signer, trust *rekorlog.Trust) []ready.Part {
 	trusted := func(ctx context.Context) error {
-		_, err := trust.Material(ctx, math.MaxInt64)
+		_, err := trust.Material(ctx)
 		return err
 	}
 	return []ready.Part{
@@ -190,8 +189,9 @@ func Trust(c config.Config) (*rekorlog.Trust, error) {
 		}
 		t.Root = b
 	}
-	// Without a place for a cache the repository is asked at every start.
-	if dir, err := os.UserCacheDir(); err == nil {
+	// Without a place for a cache the repository is asked at every start. One
+	// that does not outlast the process only delays its first pull.
+	if dir, err := os.UserCacheDir(); err == nil && !c.CloudRun {
 		t.Cache = filepath.Join(dir, "tlogistry", "tuf")
 	}
 	return rekorlog.TUFTrust(t), nil
