@@ -26,10 +26,10 @@ func TestFloodedLookups(t *testing.T) {
 	}
 	tiny := newTinyLog(t, bodies...)
 	u := prepared(t, tiny, entries)
-	few, many := liveHeap(t, tiny, u, 4), liveHeap(t, tiny, u, 20)
-	t.Logf("live heap at most: %d MiB with 4 look-ups, %d MiB with 20", few>>20, many>>20)
+	few, many := liveHeap(t, tiny, u, 2), liveHeap(t, tiny, u, 10)
+	t.Logf("live heap at most: %d MiB with 2 look-ups, %d MiB with 10", few>>20, many>>20)
 	if many > few+64<<20 {
-		t.Errorf("20 look-ups hold %d MiB, 4 hold %d MiB", many>>20, few>>20)
+		t.Errorf("10 look-ups hold %d MiB, 2 hold %d MiB", many>>20, few>>20)
 	}
 }
 
@@ -88,7 +88,7 @@ func liveHeap(t *testing.T, tiny *tinyLog, u *url.URL, n int) int64 {
 			case <-ended:
 				most <- live
 				return
-			case <-time.After(20 * time.Millisecond):
+			case <-time.After(100 * time.Millisecond):
 				live = max(live, heap())
 			}
 		}

@@ -123,9 +123,8 @@ func New(c Config) *Log {
 		unnamed: newCache[time.Time](maxUnnamed),
 		unsure:  newCache[time.Time](maxUnsure),
 	}
-	// Certificate, create, look-up and wait, each within its own limit. A
-	// look-up may wait for a write first.
-	limit := 10*c.Timeout + 2*c.Settle + l.fresh()
+	// A write may have to look up first, and a look-up to wait for a write.
+	limit := l.writeLimit() + l.fresh()
 	l.adds = flight.NewGroup[record.Sighting](limit)
 	l.lookups = flight.NewGroup[[]record.Sighting](limit + 4*c.Timeout + l.fresh())
 	l.gather = &gatherer{fetch: l.client.entries}
@@ -210,7 +209,7 @@ func (l *Log) look(ctx context.Context, ref string) ([]record.Sighting, error) {
 // fresh once more when it is that no longer: one with a lower index may be in
 // the log already and not yet in its index.
 func (l *Log) settled(ctx context.Context, ref string) ([]record.Sighting, error) {
-	s, age, err := l.search(ctx, ref)
+	s, age, err := l.timely(ctx, ref)
 	if err != nil || len(s) == 0 || age >= l.fresh() {
 		return s, err
 	}
@@ -219,9 +218,21 @@ func (l *Log) settled(ctx context.Context, ref string) ([]record.Sighting, error
 			return nil, err
 		}
 	}
-	s, _, err = l.search(ctx, ref)
+	s, _, err = l.timely(ctx, ref)
 	return s, err
 }
+
+// timely is search for whoever only reads: a look-up may take long where it has
+// to wait for a write, but not where it has to wait for the log.
+func (l *Log) timely(ctx context.Context, ref string) ([]record.Sighting, time.Duration, error) {
+	ctx, cancel := context.WithTimeout(ctx, 4*l.c.Timeout+l.c.Settle)
+	defer cancel()
+	return l.search(ctx, ref)
+}
+
+// writeLimit is how long a write may take: certificate, create, look-up and
+// wait, each within its own limit.
+func (l *Log) writeLimit() time.Duration { return 10*l.c.Timeout + 2*l.c.Settle }
 
 // fresh returns how young a record may be that another one may still be about
 // to outrank. Integrated times are cut to whole seconds.

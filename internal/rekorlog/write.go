@@ -44,6 +44,8 @@ func (l *Log) Add(ctx context.Context, ref, digest string) (record.Sighting, err
 		if err := l.earlier(ctx, ref); err != nil {
 			return record.Sighting{}, err
 		}
+		ctx, cancel := context.WithTimeout(ctx, l.writeLimit()) // anew, after that wait
+		defer cancel()
 		d, err := l.draft(ctx, ref, digest)
 		if err == nil {
 			err = l.c.Admit()
