@@ -14,7 +14,7 @@ import (
 func TestDigest(t *testing.T) {
 	u, c := need(t, plain), need(t, stored)
 	base := direct(t, u, u.near)
-	fronts := append([]front{function(t, need(t, quickLog), u.near)}, peers(t, base)...)
+	fronts := append([]front{function(t, need(t, quickLog), u.near), floor(t)}, peers(t, base)...)
 	var paths []string
 	for _, d := range c.digests {
 		paths = append(paths, tagPath(d))
@@ -51,6 +51,7 @@ func TestBlobRedirect(t *testing.T) {
 	s, err := startServer("island", IslandOptions{
 		Function: need(t, functionPath),
 		Redirect: need(t, redirect),
+		Floor:    need(t, floorPath),
 		Env:      need(t, quickLog).env,
 	})
 	if err != nil {
@@ -66,15 +67,16 @@ func TestBlobRedirect(t *testing.T) {
 		rush := Rush{f.name, long(time.Second, 100*time.Millisecond)}
 		return need(t, func() (float64, error) { return call[float64](s, "Rate", rush) })
 	}
-	bare, service := front{name: "redirect"}, front{name: "tlogistry"}
+	bare, service, least := front{name: "redirect"}, front{name: "tlogistry"}, front{name: "floor"}
 	perSecond(service) // now it knows that the registry wants no token
 	counted[int64](t, s)
-	of, before := compared(bare, []front{service}, perSecond)
+	of, before := compared(bare, []front{service, least}, perSecond)
 	figures.Add(blobTitle, report.Row{
 		Name: "no token wanted, 64 connections: redirects per second",
 		Unit: "x archeio",
 		Of: []report.Column{
 			{Name: "tlogistry", Figure: times(of["tlogistry"].Over(before["tlogistry"]), archeio)},
+			{Name: "floor", Figure: times(of["floor"].Over(before["floor"]), archeio)},
 			{Name: "archeio (by a bare redirect handler), redirects/s", Figure: times(before["tlogistry"], 1/archeio)},
 		},
 		Goal: report.AtLeast(1.2),

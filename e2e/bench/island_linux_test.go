@@ -35,8 +35,8 @@ const islandAddress = "1.2.3.4"
 
 // IslandOptions say what is on an island besides the registry.
 type IslandOptions struct {
-	Function, Redirect string // executables
-	Env                []string
+	Function, Redirect, Floor string // executables
+	Env                       []string
 }
 
 // An island is a role in a network namespace of its own: what it starts is in
@@ -94,6 +94,9 @@ func (i *island) people(o IslandOptions, root []byte) error {
 		return err
 	}
 	env := append([]string{"FUNCTION_TARGET=Registry", "K_SERVICE=tlogistry", "HOME=" + i.dir, "SSL_CERT_FILE=" + roots}, o.Env...)
+	if err := i.front("floor", env, func(_, port string) []string { return []string{o.Floor} }); err != nil {
+		return err
+	}
 	return i.front("tlogistry", env, func(_, port string) []string { return []string{o.Function} })
 }
 

@@ -14,8 +14,8 @@ const islandAddress = ""
 
 // IslandOptions are those of Linux.
 type IslandOptions struct {
-	Function, Redirect string
-	Env                []string
+	Function, Redirect, Floor string
+	Env                       []string
 }
 
 // A Rush is that of Linux.

@@ -122,31 +122,36 @@ func main() {
 `
 
 // functionPath returns the executable that Cloud Run functions would run,
-// stripped. The buildpack's file is laid over the module, not put into it, and
-// what that file needs beside goes into a copy of go.mod: -mod=mod stands for
-// the builder's go mod tidy.
+// stripped.
 var functionPath = sync.OnceValues(func() (string, error) {
 	if *given != "" {
 		return *given, nil
 	}
+	return overlaid("function", builderMain)
+})
+
+// overlaid builds a program of one file with the root module. The file is laid
+// over the module, not put into it, and what it needs beside goes into a copy of
+// go.mod: -mod=mod stands for the builder's go mod tidy.
+func overlaid(name, program string) (string, error) {
 	root, err := filepath.Abs("../..")
 	if err != nil {
 		return "", err
 	}
-	source := filepath.Join(shared.dir, "main.go")
-	overlay := filepath.Join(shared.dir, "overlay.json")
-	executable := filepath.Join(shared.dir, "function")
-	replace := fmt.Sprintf(`{"Replace": {%q: %q}}`, filepath.Join(root, "functions.local/app/main.go"), source)
-	err = errors.Join(os.WriteFile(source, []byte(builderMain), 0o644), os.WriteFile(overlay, []byte(replace), 0o644))
+	dir := filepath.Join(shared.dir, name+"-source")
+	source, overlay := filepath.Join(dir, "main.go"), filepath.Join(dir, "overlay.json")
+	executable := filepath.Join(shared.dir, name)
+	replace := fmt.Sprintf(`{"Replace": {%q: %q}}`, filepath.Join(root, "functions.local", name, "main.go"), source)
+	err = errors.Join(os.Mkdir(dir, 0o755), os.WriteFile(source, []byte(program), 0o644), os.WriteFile(overlay, []byte(replace), 0o644))
 	for _, name := range []string{"go.mod", "go.sum"} {
 		b, rerr := os.ReadFile(filepath.Join(root, name))
-		err = errors.Join(err, rerr, os.WriteFile(filepath.Join(shared.dir, name), b, 0o644))
+		err = errors.Join(err, rerr, os.WriteFile(filepath.Join(dir, name), b, 0o644))
 	}
 	if err != nil {
 		return "", err
 	}
-	return executable, build(root, executable, "./functions.local/app", "-overlay", overlay, "-mod=mod", "-modfile="+filepath.Join(shared.dir, "go.mod"))
-})
+	return executable, build(root, executable, "./functions.local/"+name, "-overlay", overlay, "-mod=mod", "-modfile="+filepath.Join(dir, "go.mod"))
+}
 
 // peerPath returns a function that builds one of the other fronts once, and
 // returns the path of the executable.
