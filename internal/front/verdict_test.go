@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -63,6 +64,42 @@ func TestVerdictWithoutRoom(t *testing.T) {
 		status, verdict, _ := strings.Cut(want, " ")
 		if got := lines.String(); !strings.Contains(got, "httpRequest."+status) || !strings.Contains(got, verdict) {
 			t.Errorf("room %d: %s, want %s", room, got, want)
+		}
+	}
+}
+
+// A recallingLog remembers every tag, and cannot be asked.
+type recallingLog struct{ fixedLog }
+
+func (l recallingLog) Recall(ctx context.Context, ref string) ([]record.Sighting, bool) {
+	s, err := l.fixedLog.Lookup(ctx, ref)
+	return s, err == nil
+}
+
+func (recallingLog) Lookup(context.Context, string) ([]record.Sighting, error) {
+	return nil, errors.New("the log was asked")
+}
+
+// What the log remembers it is not asked for.
+func TestRecall(t *testing.T) {
+	const manifest = `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}`
+	registry := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/vnd.oci.image.index.v1+json")
+		_, _ = io.WriteString(w, manifest)
+	}))
+	defer registry.Close()
+	at, err := url.Parse(registry.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	registries := upstream.New(upstream.Config{Mirrors: map[string]*url.URL{"registry.test": at}})
+	defer registries.Close()
+	for text, want := range map[string]int{manifest: http.StatusOK, "another one": http.StatusForbidden} {
+		h := New(Options{Log: recallingLog{fixedLog{fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(text)))}}, Upstream: registries})
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest("GET", "/v2/registry.test/app/manifests/v1", nil))
+		if w.Code != want {
+			t.Errorf("status %d, want %d: %s", w.Code, want, w.Body)
 		}
 	}
 }
