@@ -166,7 +166,7 @@ data "archive_file" "source" {
   output_file_mode = "0644"
 
   excludes = [
-    "**/.*",
+    "**/.?*",
     "**/*.md",
     "**/*.out",
     "**/*.test",

@@ -4,10 +4,6 @@ mock_provider "google" {
   source = "./tests/mocks/google"
 }
 
-mock_provider "archive" {
-  source = "./tests/mocks/archive"
-}
-
 mock_provider "time" {}
 
 variables {

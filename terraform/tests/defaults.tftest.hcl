@@ -4,10 +4,6 @@ mock_provider "google" {
   source = "./tests/mocks/google"
 }
 
-mock_provider "archive" {
-  source = "./tests/mocks/archive"
-}
-
 mock_provider "time" {}
 
 override_resource {
@@ -179,8 +175,14 @@ run "apply" {
   }
 
   assert {
-    condition     = google_storage_bucket_object.source.name == "source-e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855.zip"
+    condition     = google_storage_bucket_object.source.name == "source-${data.archive_file.source.output_sha256}.zip"
     error_message = "the archive is not named by its hash"
+  }
+
+  # The archive provider really makes it.
+  assert {
+    condition     = data.archive_file.source.output_size > 100000 && data.archive_file.source.output_size < 1000000
+    error_message = "the archive has ${data.archive_file.source.output_size} bytes"
   }
 
   assert {

@@ -3,6 +3,22 @@
 
 terraform {
   required_version = ">= 1.7"
+
+  # The module's own, named again as a test can mock only what is named here.
+  required_providers {
+    google = {
+      source  = "hashicorp/google"
+      version = "~> 7.0"
+    }
+    archive = {
+      source  = "hashicorp/archive"
+      version = "~> 2.7"
+    }
+    time = {
+      source  = "hashicorp/time"
+      version = "~> 0.12"
+    }
+  }
 }
 
 variable "project" {
