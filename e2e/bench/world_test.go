@@ -72,12 +72,15 @@ var (
 	})
 )
 
+// passEvery is how often the slow log integrates what was proposed.
+const passEvery = 100 * time.Millisecond
+
 // Two Sigstores: one that answers a create at once, and one whose log takes
 // as long as a real one.
 var (
 	quickLog = sync.OnceValues(func() (*logServer, error) { return startLog(sigstore.Options{}) })
 	slowLog  = sync.OnceValues(func() (*logServer, error) {
-		return startLog(sigstore.Options{SequenceEvery: 100 * time.Millisecond})
+		return startLog(sigstore.Options{SequenceEvery: passEvery})
 	})
 )
 
