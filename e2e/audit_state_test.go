@@ -176,6 +176,8 @@ func TestAuditStateFails(t *testing.T) {
 	w := newAuditedWorld(t)
 	const (
 		unproved = "the log's answer cannot be verified: "
+		unsigned = unproved + "checkpoint: it is not signed by a trusted log"
+		unkept   = "the checkpoint kept from before is not this log's: "
 		forked   = "the log's checkpoints contradict each other: "
 		growth   = forked + "from size 2 to 3: "
 	)
@@ -206,19 +208,19 @@ func TestAuditStateFails(t *testing.T) {
 		{"proof-welcome", on(proofPath, welcome), "", 3, "ask Rekor for a consistency proof: "},
 		{"proof-hanging", on(proofPath, hanging), "", 3, "ask Rekor for a consistency proof: "},
 
-		{"head-signature", head(flipSignature(w.head.SignedNote.String())), "", 1, unproved + "checkpoint: it is not signed by a trusted log"},
-		{"head-size", head(strings.Replace(w.head.SignedNote.String(), "\n3\n", "\n4\n", 1)), "", 1, unproved + "checkpoint: it is not signed by a trusted log"},
-		{"head-other-key", head(w.signed(t, w.otherKey, asIs)), "", 1, unproved + "checkpoint: it is not signed by a trusted log"},
-		{"head-unsigned", head(w.head.Note), "", 1, unproved + "checkpoint: "},
-		{"head-missing", edited(t, logPath, func(o object) { delete(o, "signedTreeHead") }), "", 1, unproved + "it has no checkpoint"},
-		{"head-empty", changing(logPath, func([]byte) []byte { return nil }), "", 1, unproved + "it has no checkpoint"},
-		{"head-of-another", head(w.signed(t, w.logKey, func(c *util.Checkpoint) { c.Origin = "another - 7" })), "", 1,
-			unproved + `the checkpoint kept from before is of "` + w.head.Origin + `", the log's is of "another - 7"`},
+		{"head-signature", head(flipSignature(w.head.SignedNote.String())), "", 3, unsigned},
+		{"head-size", head(strings.Replace(w.head.SignedNote.String(), "\n3\n", "\n4\n", 1)), "", 3, unsigned},
+		{"head-other-key", head(w.signed(t, w.otherKey, asIs)), "", 3, unsigned},
+		{"head-unsigned", head(w.head.Note), "", 3, unsigned + ": "},
+		{"head-missing", edited(t, logPath, func(o object) { delete(o, "signedTreeHead") }), "", 3, unsigned + ": there is none"},
+		{"head-empty", changing(logPath, func([]byte) []byte { return nil }), "", 3, unsigned + ": there is none"},
+		{"head-of-another", head(w.signed(t, w.logKey, func(c *util.Checkpoint) { c.Origin = "another - 7" })), "", 3,
+			unkept + `it is of "` + w.head.Origin + `", the log's is of "another - 7"`},
 		{"fork-same-size", head(w.signed(t, w.logKey, func(c *util.Checkpoint) { c.Size, c.Hash = 2, flipByte(c.Hash) })), "", 1, forked + "two root hashes at size 2"},
 		{"fork-smaller", head(w.signed(t, w.logKey, func(c *util.Checkpoint) { c.Size = 1 })), "", 1, forked + "its size was 2 and is 1"},
 		{"fork-larger", head(w.signed(t, w.logKey, flipped)), "", 1, growth},
 		{"fork-before-a-new-tree", w.newTree(t, w.signed(t, w.logKey, flipped)), "", 1, growth},
-		{"new-tree-hides-the-old", w.newTree(t, w.signed(t, w.otherKey, asIs)), "", 1, unproved + "the checkpoint kept from before is of "},
+		{"new-tree-hides-the-old", w.newTree(t, w.signed(t, w.otherKey, asIs)), "", 3, unkept + "it is of "},
 		{"log-500", on(logPath, failing(500)), "", 3, "ask Rekor for its checkpoint: "},
 		{"log-404", on(logPath, failing(404)), "", 3, "ask Rekor for its checkpoint: "},
 		{"log-welcome", on(logPath, welcome), "", 3, "ask Rekor for its checkpoint: "},
@@ -236,9 +238,9 @@ func TestAuditStateFails(t *testing.T) {
 		{"entry-time", rewriting(retrievePath, http.StatusOK, func(b []byte) []byte { return editEntries(t, b, plus(1, "integratedTime")) }), "", 1, unproved + "entry "},
 		{"entries-fewer", rewriting(retrievePath, http.StatusOK, func([]byte) []byte { return []byte("[]") }), "", 1, unproved + "3 entries were asked for"},
 
-		{"state-signature", nil, flipSignature(string(w.kept)), 1, unproved + "the checkpoint kept from before: it is not signed by a trusted log"},
-		{"state-other-key", nil, w.signed(t, w.otherKey, asIs), 1, unproved + "the checkpoint kept from before: it is not signed by a trusted log"},
-		{"state-of-another", nil, w.signed(t, w.logKey, func(c *util.Checkpoint) { c.Origin = "another - 7" }), 1, unproved + `the checkpoint kept from before is of "another - 7"`},
+		{"state-signature", nil, flipSignature(string(w.kept)), 3, unkept + "it is not signed by a trusted log"},
+		{"state-other-key", nil, w.signed(t, w.otherKey, asIs), 3, unkept + "it is not signed by a trusted log"},
+		{"state-of-another", nil, w.signed(t, w.logKey, func(c *util.Checkpoint) { c.Origin = "another - 7" }), 3, unkept + `it is of "another - 7"`},
 		{"state-fork", nil, w.signed(t, w.logKey, func(c *util.Checkpoint) { c.Size = 1 }), 1, forked + "from size 1 to 3: "},
 		{"state-same-size", nil, w.signed(t, w.logKey, flipped), 1, forked + "two root hashes at size 3"},
 		{"state-larger", nil, w.signed(t, w.logKey, func(c *util.Checkpoint) { c.Size = 4 }), 1, forked + "its size was 4 and is 3"},

@@ -1,9 +1,11 @@
 package e2e
 
 import (
+	"encoding/asn1"
 	"encoding/base64"
 	"encoding/json"
 	"maps"
+	"math/big"
 	"net/http"
 	"slices"
 	"strings"
@@ -86,6 +88,19 @@ func flipByte(b []byte) []byte {
 	return b
 }
 
+// rawSignature writes an ECDSA signature as IEEE P1363 does: two numbers of 32
+// bytes, and no ASN.1.
+func rawSignature(b []byte) []byte {
+	var sig struct{ R, S *big.Int }
+	if _, err := asn1.Unmarshal(b, &sig); err != nil {
+		panic(err)
+	}
+	raw := make([]byte, 64)
+	sig.R.FillBytes(raw[:32])
+	sig.S.FillBytes(raw[32:])
+	return raw
+}
+
 // hashes changes the hashes of an entry's inclusion proof.
 func hashes(change func([]any) []any) func(object) {
 	return func(e object) {
@@ -120,6 +135,7 @@ func tampered(other object) map[string]func(object) {
 	otherVerification := other["verification"].(object)
 	return map[string]func(object){
 		"set-flipped":      bytes64(flipByte, set...),
+		"set-encoding":     bytes64(rawSignature, set...), // the same signature, as it is written elsewhere
 		"set-of-another":   put(otherVerification["signedEntryTimestamp"], set...),
 		"set-empty":        put("", set...),
 		"set-null":         put(nil, set...),

@@ -99,6 +99,11 @@ func statusOf(err error) int {
 	if errors.As(err, &status) {
 		return status.status
 	}
+	for _, stranger := range []error{rekorlog.ErrUnsigned, rekorlog.ErrKept} {
+		if errors.Is(err, stranger) {
+			return exitCannotTell
+		}
+	}
 	for _, contradiction := range []error{tilelog.ErrDamaged, tilelog.ErrForked, rekorlog.ErrFork, rekorlog.ErrLog} {
 		if errors.Is(err, contradiction) {
 			return exitMoved

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"regexp"
@@ -187,8 +188,10 @@ func TestStatusOf(t *testing.T) {
 			t.Errorf("%v: status %d", err, got)
 		}
 	}
-	if got := statusOf(io.ErrUnexpectedEOF); got != 3 {
-		t.Errorf("status %d", got)
+	for _, err := range []error{io.ErrUnexpectedEOF, rekorlog.ErrKept, fmt.Errorf("%w: entry: %w", rekorlog.ErrLog, rekorlog.ErrUnsigned)} {
+		if got := statusOf(err); got != 3 {
+			t.Errorf("%v: status %d", err, got)
+		}
 	}
 	if got := statusOf(errors.Join(io.EOF, &statusError{exitCannotTell, tilelog.ErrDamaged})); got != 3 {
 		t.Errorf("status %d", got)

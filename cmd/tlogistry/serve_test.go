@@ -4,11 +4,13 @@ import (
 	"bufio"
 	"bytes"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -17,15 +19,21 @@ import (
 	"github.com/tlogistry/tlogistry/internal/tilelog"
 )
 
-// freePort returns a port of an address that nothing listens on.
+// freePort returns a port of an address that nothing listens on. It is below
+// those that systems give to whoever asks for any, other tests' servers among
+// them: nobody else gets it before the command listens there.
 func freePort(t *testing.T, host string) string {
 	t.Helper()
-	l, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
-	check(t, err)
-	defer l.Close()
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	check(t, err)
-	return port
+	for range 100 {
+		port := strconv.Itoa(10_000 + rand.IntN(20_000))
+		l, err := net.Listen("tcp", net.JoinHostPort(host, port))
+		if err == nil {
+			check(t, l.Close())
+			return port
+		}
+	}
+	t.Fatalf("no port of %s is free", host)
+	return ""
 }
 
 // A server is the command serving in a process of its own.

@@ -3,7 +3,6 @@ package front
 import (
 	"net/http"
 	"slices"
-	"strings"
 
 	lru "github.com/hashicorp/golang-lru/v2"
 
@@ -86,16 +85,11 @@ func (h *Handler) exempt(req ociref.Request) bool {
 
 // permit refuses a repository that is not to be pulled through this service.
 func (h *Handler) permit(req ociref.Request, host string) error {
-	if self, err := ociref.Registry(strings.ToLower(host)); err == nil && self == req.Registry() {
+	switch {
+	case req.LeadsTo(host):
 		return errSelf
+	case !req.AllowedBy(h.o.Allow):
+		return &notAllowedError{repo: req.Repo}
 	}
-	if h.o.Allow == nil {
-		return nil
-	}
-	for _, p := range h.o.Allow {
-		if p.Match(req.Repo) {
-			return nil
-		}
-	}
-	return &notAllowedError{repo: req.Repo}
+	return nil
 }

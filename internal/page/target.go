@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"mime"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -151,10 +150,10 @@ func (e *notAllowedError) Error() string {
 
 // permit refuses a repository that may not be pulled through this service.
 func (p *Pages) permit(req ociref.Request, host string) error {
-	if self, err := ociref.Registry(host); err == nil && self == req.Registry() {
+	switch {
+	case req.LeadsTo(host):
 		return errSelf
-	}
-	if p.c.Allow != nil && !slices.ContainsFunc(p.c.Allow, func(a ociref.Pattern) bool { return a.Match(req.Repo) }) {
+	case !req.AllowedBy(p.c.Allow):
 		return &notAllowedError{repo: req.Repo}
 	}
 	return nil

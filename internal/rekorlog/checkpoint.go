@@ -19,15 +19,21 @@ import (
 // history.
 var ErrFork = errors.New("the log's checkpoints contradict each other")
 
-// errUnsigned marks a checkpoint of a log that the trusted root does not have,
-// which it may only lack for being out of date.
-var errUnsigned = errors.New("it is not signed by a trusted log")
+// ErrUnsigned says that no trusted log has signed what was answered, or kept
+// from before, so that nothing of it is believed and nothing is contradicted by
+// it. It comes with [ErrLog] or [ErrKept]. The trusted root may lack the log
+// only for being out of date.
+var ErrUnsigned = errors.New("it is not signed by a trusted log")
+
+// ErrKept says that a checkpoint kept from before is not the log's: no trusted
+// log has signed it, or the log has no such tree.
+var ErrKept = errors.New("the checkpoint kept from before is not this log's")
 
 // Checkpoint returns the log's newest signed checkpoint, after proving that the
 // log is consistent with old, an earlier return value; old may be nil. Where
 // the log has begun a new tree since, the old one is proved by its last
-// checkpoint. A contradiction is ErrFork; an answer that is none, or an old
-// checkpoint of another log, ErrLog.
+// checkpoint. A contradiction is ErrFork, an answer that is none ErrLog, an old
+// checkpoint of another log ErrKept.
 func (l *Log) Checkpoint(ctx context.Context, old []byte) ([]byte, error) {
 	l.c.Trust.Prepare(ctx)
 	answer, err := read(ctx, l.client.timeout, func(ctx context.Context) (*rekortlog.GetLogInfoOK, error) {
@@ -38,27 +44,29 @@ func (l *Log) Checkpoint(ctx context.Context, old []byte) ([]byte, error) {
 	}
 	log := answer.Payload
 	if log == nil || log.SignedTreeHead == nil || log.TreeID == nil {
-		return nil, fmt.Errorf("%w: it has no checkpoint", ErrLog)
+		return nil, fmt.Errorf("%w: checkpoint: %w: there is none", ErrLog, ErrUnsigned)
 	}
 	text := []byte(*log.SignedTreeHead)
-	var now *checkpoint
+	var now, before *checkpoint
 	var by root.TrustedMaterial
 	err = l.c.Trust.judge(ctx, func(tm root.TrustedMaterial) (err error) {
 		by = tm
 		if now, err = openCheckpoint(text, tm); err != nil {
-			err = fmt.Errorf("%w: checkpoint: %w", ErrLog, err)
+			return fmt.Errorf("%w: checkpoint: %w", ErrLog, err)
 		}
-		return err
+		if len(old) == 0 {
+			return nil
+		}
+		if before, err = openCheckpoint(old, tm); err != nil {
+			return fmt.Errorf("%w: %w", ErrKept, err)
+		}
+		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	if err := l.history.check(ctx, now.tree, now.head); err != nil || len(old) == 0 {
+	if err := l.history.check(ctx, now.tree, now.head); err != nil || before == nil {
 		return text, err
-	}
-	before, err := openCheckpoint(old, by)
-	if err != nil {
-		return nil, fmt.Errorf("%w: the checkpoint kept from before: %w", ErrLog, err)
 	}
 	if before.tree == now.tree {
 		return text, l.extends(ctx, now.tree, before.head, now.head)
@@ -72,7 +80,7 @@ func (l *Log) Checkpoint(ctx context.Context, old []byte) ([]byte, error) {
 			return text, l.extends(ctx, last.tree, before.head, last.head)
 		}
 	}
-	return nil, fmt.Errorf("%w: the checkpoint kept from before is of %q, the log's is of %q", ErrLog, before.origin, now.origin)
+	return nil, fmt.Errorf("%w: it is of %q, the log's is of %q", ErrKept, before.origin, now.origin)
 }
 
 // extends proves that the tree of one head is the beginning of that of a later
@@ -135,10 +143,11 @@ type checkpoint struct {
 }
 
 // openCheckpoint parses a checkpoint that one of the trusted logs has signed.
+// That none has is ErrUnsigned, of whatever form the text is.
 func openCheckpoint(text []byte, tm root.TrustedMaterial) (*checkpoint, error) {
 	var c util.SignedCheckpoint
 	if err := c.UnmarshalText(text); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", ErrUnsigned, brief(err))
 	}
 	for id, log := range tm.RekorLogs() {
 		v, err := signature.LoadVerifier(log.PublicKey, log.SignatureHashFunc)
@@ -148,5 +157,5 @@ func openCheckpoint(text []byte, tm root.TrustedMaterial) (*checkpoint, error) {
 		h, err := headOf(&c)
 		return &checkpoint{c.Origin, treeOf(id, &c), h}, err
 	}
-	return nil, errUnsigned
+	return nil, ErrUnsigned
 }

@@ -179,7 +179,7 @@ func (c *client) create(ctx context.Context, e models.ProposedEntry) (string, *m
 	p := entries.NewCreateLogEntryParamsWithTimeout(c.timeout).WithProposedEntry(e)
 	ok, err := c.rekor.Entries.CreateLogEntryContext(ctx, p)
 	if err != nil {
-		return "", nil, fmt.Errorf("create a Rekor entry: %w", err)
+		return "", nil, fmt.Errorf("create a Rekor entry: %w", brief(err))
 	}
 	if len(ok.Payload) != 1 {
 		return "", nil, fmt.Errorf("%w: %d entries were answered to a create", ErrLog, len(ok.Payload))
@@ -199,7 +199,7 @@ func read[T any](ctx context.Context, limit time.Duration, call func(context.Con
 	defer cancel()
 	b := backoff.NewExponentialBackOff()
 	b.InitialInterval = 50 * time.Millisecond
-	return backoff.Retry(ctx, func() (T, error) {
+	v, err := backoff.Retry(ctx, func() (T, error) {
 		v, err := call(ctx)
 		var status interface{ Code() int }
 		if errors.As(err, &status) && status.Code() < 500 && status.Code() != http.StatusTooManyRequests ||
@@ -208,6 +208,7 @@ func read[T any](ctx context.Context, limit time.Duration, call func(context.Con
 		}
 		return v, err
 	}, backoff.WithBackOff(b), backoff.WithMaxTries(readTries))
+	return v, brief(err)
 }
 
 // names reports whether an answered ID is that of the entry asked for. One that

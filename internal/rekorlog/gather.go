@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/sigstore/rekor/pkg/generated/models"
 )
@@ -139,8 +140,9 @@ func (g *gatherer) serve(wants []*want) {
 	// Two look-ups never want the same entry under one tag; under two they may.
 	slices.Sort(ids)
 	ids = slices.Compact(ids)
-	// The limit is the fetch's own: no look-up's end is the others' end.
-	found, err := g.fetch(context.WithoutCancel(wants[0].ctx), ids)
+	ctx, cancel := untilAllEnd(wants)
+	defer cancel()
+	found, err := g.fetch(ctx, ids)
 	if err != nil && len(wants) > 1 && particular(err) {
 		for _, w := range wants {
 			g.serve([]*want{w})
@@ -154,6 +156,28 @@ func (g *gatherer) serve(wants []*want) {
 	}
 	for _, w := range wants {
 		<-w.used
+	}
+}
+
+// untilAllEnd returns a context that ends when those of all wants have: no
+// look-up's end is the others' end, but what nobody waits for holds nothing up.
+func untilAllEnd(wants []*want) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(wants[0].ctx))
+	var left atomic.Int64
+	left.Store(int64(len(wants)))
+	var stops []func() bool
+	for _, w := range wants {
+		stops = append(stops, context.AfterFunc(w.ctx, func() {
+			if left.Add(-1) == 0 {
+				cancel()
+			}
+		}))
+	}
+	return ctx, func() {
+		for _, stop := range stops {
+			stop()
+		}
+		cancel()
 	}
 }
 

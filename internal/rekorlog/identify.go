@@ -123,18 +123,8 @@ func withStatement(l *logged, tm root.TrustedMaterial, id record.Identity, s rec
 // parseBody reads an entry's certificate and the hash of its statement.
 func parseBody(l *logged) (*tlog.Entry, *x509.Certificate, [32]byte, error) {
 	var hash [32]byte
-	if l.entry == nil {
-		return nil, nil, hash, errors.New("it is larger than any record")
-	}
-	tle, err := transparencyEntry(l)
+	e, err := parseKind(l)
 	if err != nil {
-		return nil, nil, hash, err
-	}
-	e, err := tlog.ParseTransparencyLogEntry(tle)
-	if err != nil {
-		return nil, nil, hash, err
-	}
-	if err := tlog.ValidateEntry(e); err != nil {
 		return nil, nil, hash, err
 	}
 	payload, ok := e.GetDssePayloadHash()
@@ -146,6 +136,23 @@ func parseBody(l *logged) (*tlog.Entry, *x509.Certificate, [32]byte, error) {
 		return nil, nil, hash, errors.New("it is not signed with a certificate")
 	}
 	return e, cert, [32]byte(payload), nil
+}
+
+// parseKind reads an entry's body as one of the kinds that a bundle may have.
+// For a proved entry it depends on the body alone whether that is one.
+func parseKind(l *logged) (*tlog.Entry, error) {
+	if l.entry == nil {
+		return nil, errors.New("it is larger than any record")
+	}
+	tle, err := transparencyEntry(l)
+	if err != nil {
+		return nil, err
+	}
+	e, err := tlog.ParseTransparencyLogEntry(tle)
+	if err != nil {
+		return nil, err
+	}
+	return e, tlog.ValidateEntry(e)
 }
 
 func checkIdentity(cert *x509.Certificate, id record.Identity) error {

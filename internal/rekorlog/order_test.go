@@ -7,11 +7,15 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/sigstore/sigstore-go/pkg/root"
+
+	"github.com/tlogistry/tlogistry/internal/record"
 )
 
 // TestOrder: what all log indexes of a tree have in common with their places in
@@ -56,5 +60,54 @@ func TestOrderOfEntries(t *testing.T) {
 	}
 	if got := lines.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, fmt.Sprintf("level=ERROR msg=%q tree=1 error=", errOrder)) {
 		t.Errorf("got %s", got)
+	}
+}
+
+// TestSameIndex: log indexes decide between records, so that no two entries may
+// have the same one. One entry under two IDs may.
+func TestSameIndex(t *testing.T) {
+	at := func(index int64, uuid string) record.Sighting { return record.Sighting{Index: index, UUID: uuid} }
+	for name, tc := range map[string]struct {
+		in   []record.Sighting
+		want string // their indexes in order, or an error's text
+	}{
+		"none":                {nil, "[]"},
+		"in order":            {[]record.Sighting{at(1, tree1+leafA), at(2, tree1+leafB)}, "[1 2]"},
+		"out of order":        {[]record.Sighting{at(9, tree1+leafA), at(-1, tree1+leafB), at(3, tree2+leafA)}, "[-1 3 9]"},
+		"one entry, two IDs":  {[]record.Sighting{at(2, tree1+leafA), at(2, leafA)}, "[2 2]"},
+		"two entries":         {[]record.Sighting{at(2, tree1+leafA), at(1, leafA), at(2, tree1+leafB)}, "have the same log index 2"},
+		"two entries of many": {[]record.Sighting{at(2, tree1+leafA), at(2, leafA), at(2, tree2+leafB)}, "have the same log index 2"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			sorted, err := ordered(tc.in)
+			indexes := []int64{}
+			for _, s := range sorted {
+				indexes = append(indexes, s.Index)
+			}
+			if err != nil {
+				if !errors.Is(err, ErrLog) || !strings.HasSuffix(err.Error(), tc.want) {
+					t.Errorf("got %v, want %s", err, tc.want)
+				}
+			} else if got := fmt.Sprint(indexes); got != tc.want {
+				t.Errorf("got %s, want %s", got, tc.want)
+			}
+		})
+	}
+}
+
+// TestSearchSameIndex: nor does a search return two.
+func TestSearchSameIndex(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprintf(w, `["%s","%s"]`, tree1+leafA, tree2+leafB)
+	}))
+	defer server.Close()
+	log := identitiesOf(t, server.URL)
+	for other, want := range map[int64]error{1: nil, 2: ErrLog, 3: nil} {
+		first, second := record.Sighting{UUID: tree1 + leafA, Index: 2, By: own}, record.Sighting{UUID: tree2 + leafB, Index: other, By: own}
+		found, _, err := log.search(t.Context(), someRef, first, second)
+		if !errors.Is(err, want) || err == nil && (len(found) != 2 || found[0].Index > found[1].Index) {
+			t.Errorf("log indexes 2 and %d: got %v, %v; want %v", other, found, err, want)
+		}
 	}
 }

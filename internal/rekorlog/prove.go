@@ -15,13 +15,10 @@ import (
 	"github.com/sigstore/rekor/pkg/util"
 	rekorverify "github.com/sigstore/rekor/pkg/verify"
 	"github.com/sigstore/sigstore-go/pkg/root"
+	"github.com/sigstore/sigstore-go/pkg/tlog"
 	"github.com/sigstore/sigstore/pkg/signature"
 	"github.com/transparency-dev/merkle/rfc6962"
 )
-
-// errUnknownLog marks an entry of a log that the trusted root does not have. It
-// is a forgery, unless the trusted root is out of date.
-var errUnknownLog = errors.New("the log is not trusted")
 
 // A logged is an entry proved to be in the log.
 type logged struct {
@@ -60,22 +57,38 @@ func (l *Log) proved(ctx context.Context, entries map[string]*models.LogEntryAno
 // that the ID names, the signed entry timestamp and the checkpoint are signed
 // by a trusted log, and the leaf is included under the checkpoint. Every error
 // wraps ErrLog.
+//
+// What verifies a bundle is stricter about how an entry is put, and tells whether
+// a record is ours. What it would not take for the log's must not pass here: the
+// record would be ignored, for what nobody has signed.
 func prove(ctx context.Context, id string, e *models.LogEntryAnon, tm root.TrustedMaterial) (*logged, error) {
 	l, err := parseEntry(id, e)
+	if err == nil {
+		err = l.verify(ctx, tm)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: entry %s: %w", ErrLog, id, err)
-	}
-	verifier, err := logVerifier(e, tm)
-	if err != nil {
-		return nil, fmt.Errorf("%w: entry %s: %w", ErrLog, id, err)
-	}
-	if err := rekorverify.VerifyLogEntry(ctx, e, verifier); err != nil {
-		return nil, fmt.Errorf("%w: entry %s: %w", ErrLog, id, err)
-	}
-	if err := l.place(e.Verification.InclusionProof); err != nil {
-		return nil, fmt.Errorf("%w: entry %s: %w", ErrLog, id, err)
+		return nil, fmt.Errorf("%w: entry %s: %w", ErrLog, id, brief(err))
 	}
 	return l, nil
+}
+
+// verify is what prove does with an entry whose form is right.
+func (l *logged) verify(ctx context.Context, tm root.TrustedMaterial) error {
+	verifier, err := logVerifier(l.entry, tm)
+	if err != nil {
+		return err
+	}
+	if err := rekorverify.VerifyLogEntry(ctx, l.entry, verifier); err != nil {
+		return err
+	}
+	if err := l.place(l.entry.Verification.InclusionProof); err != nil {
+		return err
+	}
+	parsed, err := parseKind(l)
+	if err != nil {
+		return nil // it is no record, however it is put
+	}
+	return tlog.VerifySET(parsed, tm.RekorLogs())
 }
 
 // parseEntry checks an entry's form, and its leaf hash against its ID.
@@ -108,7 +121,7 @@ func parseEntry(id string, e *models.LogEntryAnon) (*logged, error) {
 func logVerifier(e *models.LogEntryAnon, tm root.TrustedMaterial) (signature.Verifier, error) {
 	log, ok := tm.RekorLogs()[*e.LogID]
 	if !ok {
-		return nil, fmt.Errorf("%w: %s", errUnknownLog, *e.LogID)
+		return nil, fmt.Errorf("%w: it is said to be of %s", ErrUnsigned, *e.LogID)
 	}
 	t := time.Unix(*e.IntegratedTime, 0)
 	if !log.ValidityPeriodStart.IsZero() && t.Before(log.ValidityPeriodStart) ||

@@ -1,9 +1,12 @@
 package rekorlog
 
 import (
+	"crypto/elliptic"
+	"encoding/asn1"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"math/big"
 	"strings"
 	"testing"
 
@@ -91,5 +94,49 @@ func TestProve(t *testing.T) {
 	// The same leaf in another tree is another entry.
 	if _, err := prove(t.Context(), tree2+leafOf(tiny.uuid(index)), entry(t, tiny), tiny.trusted()); !errors.Is(err, ErrLog) {
 		t.Errorf("got %v, want %v", err, ErrLog)
+	}
+}
+
+// TestProveEncoding: of the encodings of one signature there is one that bundles
+// are verified by. An entry that comes with another one is not proved, lest it be
+// ignored as no record by those.
+func TestProveEncoding(t *testing.T) {
+	for _, body := range []string{bodies[0], bodies[7]} { // intoto, dsse
+		tiny := newTinyLog(t, body)
+		b, err := json.Marshal(tiny.entry(0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var e models.LogEntryAnon
+		if err := json.Unmarshal(b, &e); err != nil {
+			t.Fatal(err)
+		}
+		p, err := prove(t.Context(), tiny.uuid(0), &e, tiny.trusted())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := parseKind(p); err != nil {
+			t.Fatalf("no record could have this body: %v", err)
+		}
+		// A mirrored signature, which anyone can make, is in the right encoding.
+		var sig struct{ R, S *big.Int }
+		if _, err := asn1.Unmarshal(e.Verification.SignedEntryTimestamp, &sig); err != nil {
+			t.Fatal(err)
+		}
+		mirrored := sig
+		mirrored.S = new(big.Int).Sub(elliptic.P256().Params().N, sig.S)
+		if e.Verification.SignedEntryTimestamp, err = asn1.Marshal(mirrored); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := prove(t.Context(), tiny.uuid(0), &e, tiny.trusted()); err != nil {
+			t.Errorf("mirrored: %v", err)
+		}
+		raw := make([]byte, 64) // as IEEE P1363 has it
+		sig.R.FillBytes(raw[:32])
+		sig.S.FillBytes(raw[32:])
+		e.Verification.SignedEntryTimestamp = raw
+		if _, err := prove(t.Context(), tiny.uuid(0), &e, tiny.trusted()); !errors.Is(err, ErrLog) {
+			t.Errorf("raw: got %v, want %v", err, ErrLog)
+		}
 	}
 }

@@ -58,8 +58,8 @@ func TestAuditTrust(t *testing.T) {
 	}{
 		"all is known":                     {[]string{`{}`, `[]`}, []bool{true}, true, 1, nil},
 		"the log is new":                   {[]string{`{}`, `[]`}, []bool{false, true}, true, 2, nil},
-		"the log is unknown":               {[]string{`{}`, `[]`}, []bool{false, false}, true, 2, ErrLog},
-		"the log is unknown by a new root": {[]string{`{}`, `[]`}, []bool{false}, false, 1, ErrLog},
+		"the log is unknown":               {[]string{`{}`, `[]`}, []bool{false, false}, true, 2, ErrUnsigned},
+		"the log is unknown by a new root": {[]string{`{}`, `[]`}, []bool{false}, false, 1, ErrUnsigned},
 		"a certificate is not trusted":     {[]string{untrusted, `{}`}, []bool{true, true}, true, 2, nil},
 		"nor by a new root":                {[]string{untrusted, `{}`}, []bool{true, true}, false, 2, nil}, // which was loaded before it was logged
 	} {

@@ -3,6 +3,7 @@ package rekorlog
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"time"
 
@@ -30,53 +31,65 @@ func (l *Log) Resolve(ctx context.Context, s record.Sighting, digest string) (re
 	if err != nil {
 		return s, err
 	}
-	match := sha256.Sum256(rebuilt) == s.Hash
-	if since, ok := l.unnamed.Get(s.UUID); ok && !match && time.Since(since) < unnamedFor {
-		return s, nil
+	if sha256.Sum256(rebuilt) != s.Hash {
+		rebuilt = nil
+		if since, ok := l.unnamed.Get(s.UUID); ok && time.Since(since) < unnamedFor {
+			return s, nil
+		}
 	}
 	for _, wait := range statementPolls {
 		if err := sleep(ctx, wait); err != nil {
 			return s, err
 		}
-		proved, tm, err := l.again(ctx, s)
-		if err != nil {
-			return s, err
-		}
-		statement := proved.statement
-		if match {
-			statement = rebuilt
-		}
-		if statement == nil || sha256.Sum256(statement) != s.Hash {
-			continue
-		}
-		named, err := withStatement(proved, tm, s.By, s, statement)
-		if err == nil && named.Ref != s.Ref {
-			err = fmt.Errorf("%w: entry %s is about %s", record.ErrForeign, s.UUID, named.Ref)
-		}
-		if err != nil {
+		named, err := l.name(ctx, s, rebuilt)
+		switch {
+		case errors.Is(err, record.ErrForeign):
 			l.memory.forget(s.Ref)
 			return s, err
+		case err != nil:
+			return s, err
+		case named.Digest != "":
+			l.memory.rename(named)
+			return named, nil
 		}
-		l.memory.rename(named)
-		return named, nil
 	}
 	l.unnamed.Add(s.UUID, time.Now())
 	return s, nil
 }
 
-// again fetches and proves the entry of a sighting.
-func (l *Log) again(ctx context.Context, s record.Sighting) (*logged, root.TrustedMaterial, error) {
+// name fetches the entry of a sighting and names its digest by its statement: by
+// this one if it is not nil, else by the log's copy. Where that is not the logged
+// one, the sighting stays as it is.
+func (l *Log) name(ctx context.Context, s record.Sighting, statement []byte) (record.Sighting, error) {
+	named := s
+	err := l.again(ctx, s, func(proved *logged, tm root.TrustedMaterial) (err error) {
+		if statement == nil {
+			statement = proved.statement
+		}
+		if statement == nil || sha256.Sum256(statement) != s.Hash {
+			return nil
+		}
+		named, err = withStatement(proved, tm, s.By, s, statement)
+		if err == nil && named.Ref != s.Ref {
+			err = fmt.Errorf("%w: entry %s is about %s", record.ErrForeign, s.UUID, named.Ref)
+		}
+		return err
+	})
+	return named, err
+}
+
+// again fetches and proves the entry of a sighting, and calls use with it, which
+// must not keep it.
+func (l *Log) again(ctx context.Context, s record.Sighting, use func(*logged, root.TrustedMaterial) error) error {
 	tm, err := l.c.Trust.Material(ctx)
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
-	entries, err := l.client.entries(ctx, []string{s.UUID})
-	if err != nil {
-		return nil, nil, err
-	}
-	proved, err := l.proved(ctx, entries, tm)
-	if err != nil {
-		return nil, nil, err
-	}
-	return proved[0], tm, nil
+	return l.gather.entries(ctx, []string{s.UUID}, func(entries entriesByID) error {
+		proved, err := l.proved(ctx, entries, tm)
+		if err != nil {
+			return err
+		}
+		return use(proved[0], tm)
+	})
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math"
 	"slices"
@@ -71,13 +72,27 @@ func (l *Log) search(ctx context.Context, ref string, proved ...record.Sighting)
 	if err := g.Wait(); err != nil {
 		return nil, 0, err
 	}
-	sightings := slices.Concat(found...)
-	slices.SortFunc(sightings, func(a, b record.Sighting) int { return cmp.Compare(a.Index, b.Index) })
+	sightings, err := ordered(slices.Concat(found...))
+	if err != nil {
+		return nil, 0, err
+	}
 	age := time.Duration(math.MaxInt64)
 	if len(sightings) > 0 {
 		age = ageAt(sightings[0].Time, asked, dates)
 	}
 	return sightings, age, nil
+}
+
+// ordered sorts sightings by their log index, which decides between them: a log
+// that gives two entries the same one cannot be believed about either.
+func ordered(sightings []record.Sighting) ([]record.Sighting, error) {
+	slices.SortFunc(sightings, func(a, b record.Sighting) int { return cmp.Compare(a.Index, b.Index) })
+	for i, s := range sightings {
+		if i > 0 && s.Index == sightings[i-1].Index && leafOf(s.UUID) != leafOf(sightings[i-1].UUID) {
+			return nil, fmt.Errorf("%w: entries %s and %s have the same log index %d", ErrLog, sightings[i-1].UUID, s.UUID, s.Index)
+		}
+	}
+	return sightings, nil
 }
 
 // searchBy asks the log for the sightings of ref by one identity, and returns

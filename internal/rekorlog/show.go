@@ -29,18 +29,19 @@ func (l *Log) Find(ctx context.Context, ref string) ([]record.Sighting, error) {
 // and returns what it was proved by. An entry that is not the sighting's is
 // record.ErrForeign; the other errors are Lookup's.
 func (l *Log) Proof(ctx context.Context, s record.Sighting) (record.Proof, error) {
-	entry, tm, err := l.again(ctx, s)
-	if err != nil {
-		return record.Proof{}, err
-	}
-	found, err := identify(entry, tm, s.By, s.Ref)
-	if err != nil {
-		return record.Proof{}, err
-	}
-	if found.Hash != s.Hash || found.Index != s.Index || !found.Time.Equal(s.Time) {
-		return record.Proof{}, fmt.Errorf("%w: entry %s is not what it was", record.ErrForeign, s.UUID)
-	}
-	return proofOf(entry, s.By)
+	var proof record.Proof
+	err := l.again(ctx, s, func(entry *logged, tm root.TrustedMaterial) error {
+		found, err := identify(entry, tm, s.By, s.Ref)
+		if err != nil {
+			return err
+		}
+		if found.Hash != s.Hash || found.Index != s.Index || !found.Time.Equal(s.Time) {
+			return fmt.Errorf("%w: entry %s is not what it was", record.ErrForeign, s.UUID)
+		}
+		proof, err = proofOf(entry, s.By)
+		return err
+	})
+	return proof, err
 }
 
 // proofOf returns what proves an entry of an identity. It has been proved.

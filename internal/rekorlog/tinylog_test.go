@@ -44,6 +44,8 @@ type tinyLog struct {
 	bodies [][]byte
 	size   uint64 // of the tree that entries are proved by
 	swaps  bool   // the first two log indexes, in what is signed
+	origin string // of its checkpoints
+	about  any    // answered about the log; nil: its checkpoint
 	counts map[string]int
 }
 
@@ -62,7 +64,7 @@ func newTinyLog(t testing.TB, bodies ...string) *tinyLog {
 		t.Fatal(err)
 	}
 	id := sha256.Sum256(spki)
-	l := &tinyLog{t: t, key: key, signer: signer, id: hex.EncodeToString(id[:]), tree: testonly.New(rfc6962.DefaultHasher), counts: make(map[string]int)}
+	l := &tinyLog{t: t, key: key, signer: signer, id: hex.EncodeToString(id[:]), tree: testonly.New(rfc6962.DefaultHasher), origin: "tiny - 1", counts: make(map[string]int)}
 	for _, b := range bodies {
 		l.append(b)
 	}
@@ -86,7 +88,7 @@ func (l *tinyLog) append(body string) {
 // trusted is a trusted root that has the log and nothing else.
 func (l *tinyLog) trusted() root.TrustedMaterial {
 	tr, err := root.NewTrustedRoot(root.TrustedRootMediaType01, nil, nil, nil, map[string]*root.TransparencyLog{
-		l.id: {BaseURL: "x", ID: []byte{1}, HashFunc: crypto.SHA256, PublicKey: l.key.Public(), SignatureHashFunc: crypto.SHA256},
+		l.id: {BaseURL: "x", ID: []byte{1}, ValidityPeriodStart: time.Unix(1, 0), HashFunc: crypto.SHA256, PublicKey: l.key.Public(), SignatureHashFunc: crypto.SHA256},
 	})
 	if err != nil {
 		l.t.Fatal(err)
@@ -137,6 +139,12 @@ func (l *tinyLog) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			}
 		}
 		l.answer(w, list)
+	case "/api/v1/log":
+		if l.about == nil {
+			l.answer(w, about(l.checkpoint()))
+			return
+		}
+		l.answer(w, l.about)
 	case "/api/v1/log/proof":
 		first, _ := strconv.ParseUint(r.URL.Query().Get("firstSize"), 10, 64)
 		last, _ := strconv.ParseUint(r.URL.Query().Get("lastSize"), 10, 64)
@@ -196,7 +204,7 @@ func (l *tinyLog) entry(i uint64) any {
 }
 
 func (l *tinyLog) checkpoint() string {
-	c, err := util.CreateSignedCheckpoint(util.Checkpoint{Origin: "tiny - 1", Size: l.size, Hash: l.tree.HashAt(l.size)})
+	c, err := util.CreateSignedCheckpoint(util.Checkpoint{Origin: l.origin, Size: l.size, Hash: l.tree.HashAt(l.size)})
 	if err == nil {
 		_, err = c.Sign("tiny", l.signer, options.NoOpOptionImpl{})
 	}
@@ -204,6 +212,16 @@ func (l *tinyLog) checkpoint() string {
 		l.t.Error(err)
 	}
 	return c.SignedNote.String()
+}
+
+// about is what Rekor answers about a log with a checkpoint, of the tree that it
+// writes to, and those of the trees before.
+func about(checkpoint string, before ...string) any {
+	inactive := []any{}
+	for _, text := range before {
+		inactive = append(inactive, map[string]any{"signedTreeHead": text, "treeID": "0", "treeSize": 1, "rootHash": leafA})
+	}
+	return map[string]any{"signedTreeHead": checkpoint, "treeID": "1", "treeSize": 1, "rootHash": leafA, "inactiveShards": inactive}
 }
 
 func hexes(hashes [][]byte) []string {

@@ -114,9 +114,11 @@ func (t *Trust) Material(ctx context.Context) (root.TrustedMaterial, error) {
 }
 
 // Prepare begins to load the trusted root, if there is none yet or it is older
-// than it may be, and does not wait for it.
+// than it may be, and does not wait for it. What has just failed is left to
+// those who cannot do without.
 func (t *Trust) Prepare(ctx context.Context) {
-	if t.due(t.maxAge) && !t.loading() {
+	_, _, failed := t.state()
+	if t.due(t.maxAge) && !t.loading() && time.Since(failed) > eagerPause {
 		t.flights.Start(ctx, "", t.fetch(t.maxAge))
 	}
 }
@@ -224,7 +226,7 @@ func (t *Trust) judge(ctx context.Context, f func(root.TrustedMaterial) error) e
 		return err
 	}
 	err = f(tm)
-	if !errors.Is(err, errUntrusted) && !errors.Is(err, errUnknownLog) && !errors.Is(err, errUnsigned) {
+	if !errors.Is(err, errUntrusted) && !errors.Is(err, ErrUnsigned) {
 		return err
 	}
 	var after time.Time

@@ -127,7 +127,7 @@ func TestJudge(t *testing.T) {
 				t.Errorf("%v: it says that it may be for an old trusted root: %t", err, unsure)
 			}
 		}
-		untrusted, unknown := fmt.Errorf("entry: %w", errUntrusted), fmt.Errorf("entry: %w: %w", ErrLog, errUnknownLog)
+		untrusted, unknown := fmt.Errorf("entry: %w", errUntrusted), fmt.Errorf("entry: %w: %w", ErrLog, ErrUnsigned)
 		judge(nil, 1, 1, nil)
 		judge(errUntrusted, 1, 1, untrusted) // the trusted root is fresh
 		time.Sleep(staleTrust + time.Second)
@@ -136,12 +136,10 @@ func TestJudge(t *testing.T) {
 		time.Sleep(staleTrust + time.Second)
 		judge(nil, 2, 3, unknown, nil)
 		time.Sleep(staleTrust + time.Second)
-		judge(errUnknownLog, 2, 4, unknown, unknown)
-		time.Sleep(staleTrust + time.Second)
-		judge(errUnsigned, 2, 5, errUnsigned, errUnsigned)
+		judge(ErrUnsigned, 2, 4, unknown, unknown)
 		time.Sleep(staleTrust + time.Second)
 		l.is(false, errors.New("down"))
-		judge(errUntrusted, 1, 6, untrusted)
+		judge(errUntrusted, 1, 5, untrusted)
 	})
 }
 

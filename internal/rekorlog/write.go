@@ -230,9 +230,12 @@ func (l *Log) confirm(ctx context.Context, own record.Sighting, settled time.Tim
 	defer cancel()
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval, wait.MaxInterval = 10*time.Millisecond, time.Second
-	for {
+	for hidden := false; ; hidden = true {
 		sightings, _, err := l.search(ctx, own.Ref, own)
-		if err != nil {
+		switch {
+		case err != nil && hidden && ctx.Err() != nil: // the last search came too late
+			return fmt.Errorf("%w: entry %s: %w", ErrHidden, own.UUID, err)
+		case err != nil:
 			return err
 		}
 		if slices.ContainsFunc(sightings, func(s record.Sighting) bool { return s.UUID == own.UUID }) {
