@@ -24,6 +24,7 @@ var ErrClosed = errors.New("shutting down")
 type Group[T any] struct {
 	limit time.Duration
 	group singleflight.Group
+	lead  sync.Map // keys whose call a caller of DoInline makes, or is about to
 
 	mu     sync.Mutex // guards closed and calls.Add against Close
 	closed bool
@@ -39,23 +40,48 @@ func NewGroup[T any](limit time.Duration) *Group[T] {
 // none. The context of fn has the values of ctx and the group's limit, but not
 // the end of ctx. Do returns early when ctx ends.
 func (g *Group[T]) Do(ctx context.Context, key string, fn func(context.Context) (T, error)) (T, error) {
-	var zero T
 	c, err := g.begin(ctx, key, fn)
 	if err != nil {
+		var zero T
 		return zero, err
 	}
 	select {
 	case r := <-c:
 		g.calls.Done()
-		if r.Err != nil {
-			return zero, r.Err
-		}
-		v, _ := r.Val.(T) // not of type T only where it is a nil interface
-		return v, nil
+		return result[T](r.Val, r.Err)
 	case <-ctx.Done():
 		go g.await(c)
+		var zero T
 		return zero, ctx.Err()
 	}
+}
+
+// DoInline is [Group.Do] for short calls that are made often. Who is the first
+// to want one makes it in its own goroutine: to hand it to another and back
+// wakes processors, which takes longer than many a call. So the first stays
+// until the call ends, even where ctx ends before, and gets the error of ctx
+// then; those who wait for its call need not. A ctx that has a deadline within
+// the group's limit makes this Do.
+func (g *Group[T]) DoInline(ctx context.Context, key string, fn func(context.Context) (T, error)) (T, error) {
+	if end, ok := ctx.Deadline(); ok && time.Until(end) < g.limit {
+		return g.Do(ctx, key, fn)
+	}
+	// That somebody leads is a hint: singleflight decides what is shared. Where
+	// the hint is late, Do begins a call, or this waits for one of Do's.
+	if _, led := g.lead.LoadOrStore(key, nil); led {
+		return g.Do(ctx, key, fn)
+	}
+	defer g.lead.Delete(key)
+	var zero T
+	if err := g.enter(); err != nil {
+		return zero, err
+	}
+	defer g.calls.Done()
+	v, err, _ := g.group.Do(key, g.call(ctx, fn))
+	if ctx.Err() != nil {
+		return zero, ctx.Err()
+	}
+	return result[T](v, err)
 }
 
 // Start begins the call for key, unless one is under way, and does not wait
@@ -69,14 +95,26 @@ func (g *Group[T]) Start(ctx context.Context, key string, fn func(context.Contex
 // begin begins or joins the call for key. Whoever gets the result counts the
 // call as done.
 func (g *Group[T]) begin(ctx context.Context, key string, fn func(context.Context) (T, error)) (<-chan singleflight.Result, error) {
+	if err := g.enter(); err != nil {
+		return nil, err
+	}
+	return g.group.DoChan(key, g.call(ctx, fn)), nil
+}
+
+// enter counts a call, unless the group is closed.
+func (g *Group[T]) enter() error {
 	g.mu.Lock()
+	defer g.mu.Unlock()
 	if g.closed {
-		g.mu.Unlock()
-		return nil, ErrClosed
+		return ErrClosed
 	}
 	g.calls.Add(1)
-	g.mu.Unlock()
-	return g.group.DoChan(key, func() (any, error) {
+	return nil
+}
+
+// call is fn as singleflight wants it.
+func (g *Group[T]) call(ctx context.Context, fn func(context.Context) (T, error)) func() (any, error) {
+	return func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), g.limit)
 		defer cancel()
 		var v T
@@ -85,7 +123,17 @@ func (g *Group[T]) begin(ctx context.Context, key string, fn func(context.Contex
 			return nil, p
 		}
 		return v, err
-	}), nil
+	}
+}
+
+// result is a call's result as its callers want it.
+func result[T any](v any, err error) (T, error) {
+	if err != nil {
+		var zero T
+		return zero, err
+	}
+	t, _ := v.(T) // not of type T only where it is a nil interface
+	return t, nil
 }
 
 // await sees a call to its end, which the limit bounds, for who does not.

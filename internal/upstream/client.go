@@ -65,9 +65,10 @@ const (
 
 // A Client asks registries. It is safe for concurrent use.
 //
-// Requests that are the same at the same moment share one exchange. It runs in
-// a goroutine of its own and ends within [Config].Timeout, whether or not
-// those who wait for it still do.
+// Requests that are the same at the same moment share one exchange. It ends
+// within [Config].Timeout, whether or not those who wait for it still do. Who
+// gives up does not wait for it any longer, but for the first to ask what a tag
+// is now that is in memory, whose goroutine makes that exchange.
 type Client struct {
 	mirrors   map[string]*registry
 	guarded   *http.Transport

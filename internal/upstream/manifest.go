@@ -53,7 +53,11 @@ func (c *Client) Manifest(ctx context.Context, r ociref.Request) (*Manifest, err
 	if r.Tag == "" {
 		m, err = c.byDigest(ctx, to, r)
 	} else {
-		m, err = c.tags.Do(ctx, r.String(), func(ctx context.Context) (*Manifest, error) { return c.byTag(ctx, to, r) })
+		do := c.tags.Do
+		if last, likely := c.memory.last(r.Repo, r.Tag); last != "" && likely {
+			do = c.tags.DoInline // one HEAD, unless the tag has moved
+		}
+		m, err = do(ctx, r.String(), func(ctx context.Context) (*Manifest, error) { return c.byTag(ctx, to, r) })
 	}
 	if err != nil {
 		return nil, c.given(ctx, to, err)
