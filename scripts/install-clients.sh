@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the programs that the end-to-end tests pull images with: docker,
-# podman, skopeo and containerd. crane is built by the tests themselves.
+# podman, skopeo and containerd, and curl. crane is built by the tests themselves.
 #
 # On Debian as root it installs the packages that are missing; elsewhere it
 # says what is missing and changes nothing. Running it again does nothing.
@@ -15,7 +15,7 @@ package_of() {
 		if apt-cache show docker-cli >/dev/null 2>&1; then echo docker-cli docker-buildx; else echo docker.io; fi
 		;;
 	containerd | ctr) echo containerd ;;
-	podman | skopeo) echo "$1" ;;
+	podman | skopeo | curl) echo "$1" ;;
 	esac
 }
 
@@ -23,7 +23,7 @@ missing=()
 find_missing() {
 	missing=()
 	local program
-	for program in dockerd docker containerd ctr podman skopeo; do
+	for program in dockerd docker containerd ctr podman skopeo curl; do
 		command -v "$program" >/dev/null || missing+=("$program")
 	done
 }
