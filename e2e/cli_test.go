@@ -105,6 +105,8 @@ type verdict struct {
 	FirstSeen string  `json:"firstSeen,omitempty"`
 	LogIndex  *uint64 `json:"logIndex,omitempty"`
 	UUID      string  `json:"uuid,omitempty"`
+	Identity  string  `json:"identity,omitempty"`
+	Issuer    string  `json:"issuer,omitempty"`
 	Current   string  `json:"current,omitempty"`
 	Reason    string  `json:"reason,omitempty"`
 }

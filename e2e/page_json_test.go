@@ -121,6 +121,14 @@ func TestPageJSON(t *testing.T) {
 	}
 	args := strings.Fields(strings.ReplaceAll(same.Lines.Verify, "trusted_root.json", w.TrustedRootPath))
 	cli(t, []string{"UPSTREAMS=" + w.registry.Upstreams()}, append(args[1:], "-o", "json")...).mustPrint(t, 0, []verdict{same.verdict})
+	trusted := show(t, w.trusting, "/tag/app:moved.json")
+	want := w.moved.verdict("moved", "moved", w.one, w.two)
+	want.Identity, want.Issuer = sigstore.DefaultEmail, w.IssuerURL
+	if !reflect.DeepEqual(trusted.verdict, want) {
+		t.Errorf("by a trusted identity it is %+v, want %+v", trusted.verdict, want)
+	}
+	args = strings.Fields(strings.ReplaceAll(trusted.Lines.Verify, "trusted_root.json", w.TrustedRootPath))
+	cli(t, []string{"UPSTREAMS=" + w.registry.Upstreams()}, append(args[1:], "-o", "json")...).mustPrint(t, 1, []verdict{want})
 	local := show(t, w.local, "/tag/app:same.json")
 	args = strings.Fields(local.Lines.Verify)
 	cli(t, []string{"UPSTREAMS=" + w.registry.Upstreams()}, append(args[1:], "-o", "json")...).mustPrint(t, 0, []verdict{local.verdict})

@@ -37,6 +37,7 @@ func startBrowser(t *testing.T) *browser.Browser {
 type pageWorld struct {
 	*rekorWorld
 	svc, local *service
+	trusting   *service // of the other identity: it trusts ours, and exempts a tag
 	fulcio     *sigstore.Proxy
 
 	same, moved, named logged // ours
@@ -68,6 +69,8 @@ func newPageWorld(t *testing.T) *pageWorld {
 	us.stop(t)
 	// What looks is another process, which has seen none of it.
 	w.svc = w.behind(t, "FULCIO_URL="+w.fulcio.URL)
+	w.trusting = w.behind(t, append(as(t, w.Sigstore, otherEmail, sigstore.DefaultEmail),
+		"FULCIO_URL="+w.fulcio.URL, "MUTABLE_TAGS=docker.io/library/*:un*,ghcr.io/acme/**:nightly-*")...)
 	w.local = start(t, "TLOG_DIR="+filepath.Join(t.TempDir(), "log"), "UPSTREAMS="+w.registry.Upstreams())
 	pulled(t, w.local, "same", w.one)
 	return w
@@ -108,6 +111,9 @@ func (w *pageWorld) pages() []seen {
 		{"derived", true, w.svc.url + "/tag/app:sha256-" + strings.Repeat("0", 64) + ".sig", 200, []string{"Never recorded.", "derived from a digest"}},
 		{"bad", false, w.svc.url + "/tag/App:1", 400, []string{`Invalid repository name: "App"`}},
 		{"local", false, w.local.url + "/tag/app:same", 200, []string{"Same.", "tlogistry.local/", "--tlog " + w.local.url + "/tlog/ --key tlogistry.local/"}},
+		{"trusting-home", false, w.trusting.url + "/", 200, []string{otherEmail, sigstore.DefaultEmail + " of " + w.IssuerURL, "docker.io/library/*:un*", "ghcr.io/acme/**:nightly-*"}},
+		{"trusted", true, w.trusting.url + "/tag/app:moved", 200, []string{"Moved.", "Recorded by", sigstore.DefaultEmail + " of " + w.IssuerURL, w.moved.uuid, "--trusted " + w.IssuerURL + "=" + sigstore.DefaultEmail}},
+		{"exempt", true, w.trusting.url + "/tag/app:unseen", 200, []string{"Exempt, not recorded.", "Pull, unchecked"}},
 		{"local-home", true, w.local.url + "/", 200, []string{"/tlog/", "tlogistry.local/"}},
 	}
 }
@@ -185,6 +191,9 @@ func (s seen) check(t *testing.T, p *browser.Page, picture string) {
 	}
 	if n, err := p.Overflow(); n != 0 || err != nil {
 		t.Errorf("%s is %d pixels too wide, %v", s.name, n, err)
+	}
+	if list, err := p.Unaligned(); len(list) != 0 || err != nil {
+		t.Errorf("%s: not in one column: %q, %v", s.name, list, err)
 	}
 	violations, err := p.Violations()
 	if err != nil {

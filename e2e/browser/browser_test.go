@@ -30,9 +30,10 @@ func start(t *testing.T) *Browser {
 
 // bad is a page with what the steps are to notice.
 const bad = `<!doctype html><html><head><title>bad</title><meta name="viewport" content="width=device-width">
-<style>p { color: #999; background: #fff; width: 500px } a { outline: none }
+<style>dd + dd { margin: 0 } p { color: #999; background: #fff; width: 500px } a { outline: none }
 @media (prefers-color-scheme: dark) { p { color: #000 } }</style></head>
 <body><p id="text">text</p><img src="none.png"><a href="/there">there</a> <button>press</button>
+<dl><dt>name</dt><dd>here</dd><dd>there</dd></dl>
 <script>document.getElementById("text").append(" and script")</script></body></html>`
 
 // What a page does wrong is noticed. Else the tests of the pages show nothing.
@@ -67,6 +68,9 @@ func TestNotices(t *testing.T) {
 		if !slices.ContainsFunc(list, func(v string) bool { return strings.HasPrefix(v, id+" ") }) {
 			t.Errorf("no %s in %q", id, list)
 		}
+	}
+	if list, err = p.Unaligned(); err != nil || !slices.Equal(list, []string{"there"}) {
+		t.Errorf("unaligned %q, %v", list, err)
 	}
 	walk, err := p.Walk(9)
 	if want := []string{"a there (focus does not show)", "button press"}; err != nil || !slices.Equal(walk, want) {

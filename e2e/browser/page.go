@@ -61,6 +61,16 @@ func (p *Page) Overflow() (int, error) {
 	return chromedp.Run(p.ctx, chromedp.Evaluate[int](`document.documentElement.scrollWidth - document.documentElement.clientWidth`))
 }
 
+// unaligned lists the values that do not stand below the first of their list.
+const unaligned = `[...document.querySelectorAll("dd")].filter(d =>
+	d.getBoundingClientRect().left !== d.parentElement.querySelector("dd").getBoundingClientRect().left).map(d => d.innerText)`
+
+// Unaligned returns the values of description lists that do not stand below
+// each other: one may stand where a name should.
+func (p *Page) Unaligned() ([]string, error) {
+	return chromedp.Run(p.ctx, chromedp.Evaluate[[]string](unaligned))
+}
+
 // focused describes what has the focus: its name, text, and whether that shows.
 const focused = `(() => {
 	const e = document.activeElement;

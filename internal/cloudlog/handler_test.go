@@ -194,6 +194,17 @@ func TestLinesDoNotMix(t *testing.T) {
 	}
 }
 
+// A line that was very long does not hold its memory.
+func TestLongLine(t *testing.T) {
+	h := NewHandler(io.Discard, "")
+	for range 20 {
+		slog.New(h).Info(strings.Repeat("m", 1<<20))
+		if b, _ := h.out.bufs.Get().(*[]byte); cap(*b) > keptBuffer {
+			t.Fatalf("a buffer of %d bytes is kept", cap(*b))
+		}
+	}
+}
+
 // failing fails every write.
 type failing struct{}
 

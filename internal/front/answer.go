@@ -6,7 +6,6 @@ import (
 	"maps"
 	"net/http"
 	"strconv"
-	"sync"
 	"time"
 )
 
@@ -70,19 +69,41 @@ func (a *answer) write(w http.ResponseWriter, method string) error {
 	return nil
 }
 
-// pieces are buffers for copyStream: a pull has a dozen blobs.
-var pieces = sync.Pool{New: func() any { return new([pieceSize]byte) }}
+// buffers keeps a few buffers that are not in use. It is safe for concurrent use.
+// A sync.Pool would keep as many as there were streams at once, and the garbage
+// collector would let the heap grow by twice their bytes.
+type buffers chan *[pieceSize]byte
+
+// spare are for copyStream: a pull has a dozen blobs.
+var spare = make(buffers, 8)
+
+// take returns a buffer for the caller alone.
+func (b buffers) take() *[pieceSize]byte {
+	select {
+	case buffer := <-b:
+		return buffer
+	default:
+		return new([pieceSize]byte)
+	}
+}
+
+// give takes a buffer back that the caller does not use any more.
+func (b buffers) give(buffer *[pieceSize]byte) {
+	select {
+	case b <- buffer:
+	default: // enough are there
+	}
+}
 
 // copyStream copies a blob to a client. A stream that breaks off breaks the
 // connection, so that no client takes the part for the whole.
 func copyStream(w http.ResponseWriter, r io.Reader) error {
-	piece, _ := pieces.Get().(*[pieceSize]byte)
-	defer pieces.Put(piece)
-	buf := piece[:]
+	piece := spare.take()
+	defer spare.give(piece)
 	for {
-		n, rerr := r.Read(buf)
+		n, rerr := r.Read(piece[:])
 		if n > 0 {
-			if _, err := w.Write(buf[:n]); err != nil {
+			if _, err := w.Write(piece[:n]); err != nil {
 				return fmt.Errorf("write to the client: %w", err)
 			}
 		}

@@ -74,6 +74,27 @@ func TestDeadlineIsSetAnew(t *testing.T) {
 	})
 }
 
+// Of the buffers of many streams a few are kept, and each is one stream's at a time.
+func TestBuffers(t *testing.T) {
+	b := make(buffers, 2)
+	held := make(map[*[pieceSize]byte]bool)
+	for range 5 {
+		held[b.take()] = true
+	}
+	if len(held) != 5 {
+		t.Errorf("%d buffers for 5 streams", len(held))
+	}
+	for buffer := range held {
+		b.give(buffer)
+	}
+	if len(b) != 2 {
+		t.Errorf("%d buffers are kept, want 2", len(b))
+	}
+	if first, second := b.take(), b.take(); first == second || !held[first] || !held[second] {
+		t.Error("the buffers that are kept are not the ones that are used next")
+	}
+}
+
 // Of large answers, as many are given at once as there is room for; short ones
 // and those to HEAD need none.
 func TestRoomForLargeAnswers(t *testing.T) {

@@ -62,13 +62,6 @@ type Recaller interface {
 	Recall(ctx context.Context, ref string) ([]record.Sighting, bool)
 }
 
-// A Preparer is a Log that has something to get before its first look-up. A ping
-// is when: clients begin with it, and what they ask for next need not wait as long.
-type Preparer interface {
-	// Prepare begins to get it, unless that is done, and does not wait.
-	Prepare(ctx context.Context)
-}
-
 // Options are a handler's parts.
 type Options struct {
 	Log      Log
@@ -90,7 +83,6 @@ type Options struct {
 type Handler struct {
 	o        Options
 	recaller Recaller            // o.Log, if it is one
-	preparer Preparer            // likewise
 	targets  *targets            // what was asked for before
 	room     *semaphore.Weighted // for the bytes of large answers
 }
@@ -102,7 +94,6 @@ func New(o Options) *Handler {
 	}
 	h := &Handler{o: o, targets: newTargets(), room: semaphore.NewWeighted(largeRoom)}
 	h.recaller, _ = o.Log.(Recaller)
-	h.preparer, _ = o.Log.(Preparer)
 	return h
 }
 
@@ -193,7 +184,7 @@ func (h *Handler) process(r *http.Request, t *trace) (*answer, error) {
 	ctx, req := t.calls.In(r.Context()), t.req
 	switch {
 	case req.Kind == ociref.Ping:
-		return h.ping(ctx), nil
+		return &answer{status: http.StatusOK, header: jsonHeader(), body: []byte("{}")}, nil
 	case req.Kind == ociref.Blob:
 		return h.blob(ctx, r, req)
 	case req.Kind == ociref.Manifest && req.Tag == "":
@@ -202,14 +193,6 @@ func (h *Handler) process(r *http.Request, t *trace) (*answer, error) {
 		return h.byTag(ctx, req, t)
 	}
 	return h.pass(ctx, r, req, t.ns, query)
-}
-
-// ping answers that this is a registry.
-func (h *Handler) ping(ctx context.Context) *answer {
-	if h.preparer != nil {
-		h.preparer.Prepare(ctx)
-	}
-	return &answer{status: http.StatusOK, header: jsonHeader(), body: []byte("{}")}
 }
 
 // outside answers what is not below /v2/, as far as it is not the home page's.

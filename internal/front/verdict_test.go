@@ -103,26 +103,3 @@ func TestRecall(t *testing.T) {
 		}
 	}
 }
-
-// A preparingLog notes that it was told to prepare.
-type preparingLog struct {
-	fixedLog
-	prepared *int
-}
-
-func (l preparingLog) Prepare(context.Context) { *l.prepared++ }
-
-// A ping, and nothing else that asks no log, has the log prepare.
-func TestPingPrepares(t *testing.T) {
-	prepared := 0
-	h := New(Options{Log: preparingLog{prepared: &prepared}, Home: http.NotFoundHandler()})
-	for _, tt := range []struct {
-		target string
-		want   int
-	}{{"/", 0}, {"/healthz", 0}, {"/v2/nonsense", 0}, {"/v2/", 1}, {"/v2/", 2}} {
-		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", tt.target, nil))
-		if prepared != tt.want {
-			t.Errorf("after %s: prepared %d times, want %d", tt.target, prepared, tt.want)
-		}
-	}
-}

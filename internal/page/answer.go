@@ -27,7 +27,21 @@ var style string
 var templates = template.Must(template.New("").Funcs(template.FuncMap{
 	"when": func(t time.Time) string { return t.UTC().Format("2 January 2006, 15:04:05 UTC") },
 	"iso":  func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
+	"soft": soft,
 }).ParseFS(files, "*.html"))
+
+// soft lets a browser break an address or an identity where a reader would,
+// before it breaks it anywhere: after the at sign and before dots, but for the
+// last, so that no line has but a top-level domain. What has no more characters
+// than fit needs no break.
+func soft(fit int, s string) template.HTML {
+	if len(s) <= fit {
+		return template.HTML(template.HTMLEscapeString(s))
+	}
+	last := max(strings.LastIndexByte(s, '.'), 0)
+	s = strings.ReplaceAll(template.HTMLEscapeString(s[:last]), ".", "<wbr>.") + template.HTMLEscapeString(s[last:])
+	return template.HTML(strings.ReplaceAll(s, "@", "@<wbr>"))
+}
 
 // policy allows the one style sheet, and the form to come back here. Browsers
 // hold a form's redirects against it too.

@@ -16,11 +16,12 @@ type caller struct {
 // no command is made.
 var hostRE = regexp.MustCompile(`^(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:]+\])(?::[0-9]{1,5})?$`)
 
-// callerOf reads it from a request. Cloud Run and other proxies end TLS, and
-// say so; nothing but the address in a command depends on it.
+// callerOf reads it from a request. The service itself speaks plain HTTP; Cloud
+// Run and other proxies end TLS, and say so. Nothing but the address in a
+// command depends on it.
 func callerOf(r *http.Request) caller {
 	c := caller{scheme: "http", host: r.Host}
-	if r.TLS != nil || r.Header.Get("X-Forwarded-Proto") == "https" {
+	if r.Header.Get("X-Forwarded-Proto") == "https" {
 		c.scheme = "https"
 	}
 	if !hostRE.MatchString(c.host) {

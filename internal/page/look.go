@@ -100,17 +100,16 @@ func (p *Pages) catch(ctx context.Context, part func()) {
 }
 
 func (l *look) askRegistry(ctx context.Context, p *Pages, req ociref.Request) {
+	l.reason = fmt.Sprintf("registry %s cannot be asked", req.Registry()) // until it has answered
 	ctx, cancel := context.WithTimeout(ctx, partLimit)
 	defer cancel()
 	digest, err := p.c.Registry.Digest(ctx, req)
 	var known *upstream.Error
 	switch {
 	case err == nil:
-		l.current = digest
+		l.current, l.reason = digest, ""
 	case errors.As(err, &known):
 		l.reason = known.Message
-	default:
-		l.reason = fmt.Sprintf("registry %s cannot be asked", req.Registry())
 	}
 	if err != nil {
 		p.c.Logger.InfoContext(ctx, "tag page without the registry's digest", "reference", req.String(), "error", err.Error())
@@ -135,6 +134,7 @@ func (l *look) askOthers(ctx context.Context, p *Pages, req ociref.Request) {
 	if p.c.Others == nil {
 		return
 	}
+	l.unasked = true // until it has been answered
 	ctx, cancel := context.WithTimeout(ctx, partLimit)
 	defer cancel()
 	own, err := p.c.Subject(ctx)
@@ -144,10 +144,10 @@ func (l *look) askOthers(ctx context.Context, p *Pages, req ociref.Request) {
 		found, l.more, err = p.c.Others(ctx, req.String(), maxOthers)
 	}
 	if err != nil {
-		l.unasked = true
 		p.c.Logger.WarnContext(ctx, "tag page without others' records", "reference", req.String(), "error", err.Error())
 		return
 	}
+	l.unasked = false
 	seen := map[record.Identity]bool{{Issuer: p.c.Issuer, Subject: own}: true}
 	for _, w := range found {
 		long := len(w.Identity.Issuer)+len(w.Identity.Subject) > record.MaxSize // which no record's are

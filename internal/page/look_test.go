@@ -38,10 +38,13 @@ func unnamed(_ context.Context, ref string) ([]record.Sighting, error) {
 	return []record.Sighting{s}, nil
 }
 
+// old is an identity that an instance may trust.
+var old = record.Identity{Issuer: issuer, Subject: "old@acme.example"}
+
 // trusted is a log whose deciding record is by another identity, and what
 // anybody recorded there.
 func trusted() *world {
-	by := witness("old@acme.example", one, 7)
+	by := witness(old.Subject, one, 7)
 	return &world{
 		lookup: func(_ context.Context, ref string) ([]record.Sighting, error) {
 			s := by.Sighting
@@ -56,16 +59,17 @@ func trusted() *world {
 type state struct {
 	name  string
 	world *world
-	path  string // of alpine:3.16.0 if empty
-	local bool   // on an embedded log
-	says  []string
+	path  string   // of alpine:3.16.0 if empty
+	local bool     // on an embedded log
+	trust bool     // others' records count as well
+	says  []string // without where a line may be broken
 }
 
 func states() []state {
 	broken := errors.New("secret detail")
 	absent := &upstream.Error{Status: 404, Code: "MANIFEST_UNKNOWN", Message: `index.docker.io/library/alpine:3.16.0 is not known to registry index.docker.io; it says "gone"`}
 	return []state{
-		{name: "same", world: &world{}, says: []string{"<strong>Same.</strong>", "Nobody else recorded this tag"}},
+		{name: "same", world: &world{}, says: []string{"<strong>Same.</strong>", "Nobody else recorded this tag", "Pull, checked"}},
 		{name: "moved", world: &world{registry: serves(two)}, says: []string{"<strong>Moved.</strong>", one, two}},
 		{name: "never", world: &world{lookup: none, registry: serves(two)}, says: []string{"<strong>Never recorded.</strong>", two}},
 		{name: "absent", world: &world{registry: func(context.Context, ociref.Request) (string, error) { return "", absent }},
@@ -98,9 +102,11 @@ func states() []state {
 		}}, local: true, says: []string{"<strong>Same.</strong>", `<a href="/tlog/tile/entries/000.p/43">`, "tlogistry.local/00&#43;11&#43;22"}},
 		{name: "embedded-never", world: &world{lookup: none}, local: true, says: []string{"<strong>Never recorded.</strong>"}},
 		{name: "pinned", world: &world{}, path: "/tag/alpine@" + one, says: []string{"A digest, never recorded."}},
-		{name: "derived", world: &world{}, path: "/tag/alpine:sha256-" + strings.Repeat("0", 64) + ".att", says: []string{"derived from a digest"}},
-		{name: "trusted", world: trusted(), says: []string{"<strong>Same.</strong>", "Nobody else recorded this tag"}},
-		{name: "exempt", world: &world{}, path: "/tag/alpine:edge", says: []string{"<strong>Exempt, not recorded.</strong>"}},
+		{name: "derived", world: &world{}, path: "/tag/alpine:sha256-" + strings.Repeat("0", 64) + ".att", says: []string{"derived from a digest", "Pull, unchecked"}},
+		{name: "trusted", world: trusted(), trust: true, says: []string{"<strong>Same.</strong>", "Nobody else recorded this tag",
+			"<dt>Recorded by</dt><dd>old@acme.example of https://issuer.example</dd>", "--trusted https://issuer.example=old@acme.example"}},
+		{name: "trusted-never", world: &world{lookup: none}, trust: true, says: []string{"no record of this tag by this service or by an identity that it trusts."}},
+		{name: "exempt", world: &world{}, path: "/tag/alpine:edge", says: []string{"<strong>Exempt, not recorded.</strong>", "Pull, unchecked"}},
 	}
 }
 
@@ -114,6 +120,10 @@ func TestStates(t *testing.T) {
 				c = s.world.embedded()
 			}
 			c.Mutable = mutable(t)
+			if s.trust {
+				c.Trusted = []record.Identity{old}
+				c.Flags = append(c.Flags, "--trusted", old.Issuer+"="+old.Subject)
+			}
 			h := pages(t, c)
 			path := s.path
 			if path == "" {
@@ -121,6 +131,7 @@ func TestStates(t *testing.T) {
 			}
 			html, json := ask(h, "GET", path), ask(h, "GET", path+".json")
 			text := body(t, html)
+			text = strings.ReplaceAll(text, "<wbr>", "")
 			checkHeader(t, html.Header, map[string]string{"Content-Type": htmlType, "Cache-Control": "private, max-age=10", "Content-Length": html.Header.Get("Content-Length")})
 			checkHeader(t, json.Header, map[string]string{"Content-Type": jsonType, "Cache-Control": "private, max-age=10", "Content-Length": json.Header.Get("Content-Length")})
 			if html.StatusCode != http.StatusOK || json.StatusCode != http.StatusOK {

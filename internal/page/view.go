@@ -20,7 +20,7 @@ const (
 	other = "other" // of another identity: its record names another digest
 )
 
-// A View is what the page of a tag tells, in JSON. The first eight fields are
+// A View is what the page of a tag tells, in JSON. The first ten fields are
 // as `tlogistry verify -o json` has them. Names and meanings stay; a reader
 // must bear fields that are not here.
 type View struct {
@@ -30,6 +30,8 @@ type View struct {
 	FirstSeen *time.Time `json:"firstSeen,omitempty"` // claimed by the log, UTC, to the second
 	LogIndex  *int64     `json:"logIndex,omitempty"`
 	UUID      string     `json:"uuid,omitempty"`
+	Identity  string     `json:"identity,omitempty"` // whose record it is, where several identities' count
+	Issuer    string     `json:"issuer,omitempty"`
 	Current   string     `json:"current,omitempty"` // digest that the registry serves now, by its own word
 	Reason    string     `json:"reason,omitempty"`  // why Current is absent
 
@@ -38,6 +40,8 @@ type View struct {
 	Proof  *Proof  `json:"proof,omitempty"`  // absent where it cannot be had at the moment
 	Others *Others `json:"others,omitempty"` // absent where nobody else writes to the log, or nothing was looked up
 	Lines  Lines   `json:"lines"`
+
+	Trusting bool `json:"-"` // whether others' records count as well
 }
 
 // A Proof is what the record was verified by.
@@ -88,7 +92,7 @@ type Lines struct {
 // view makes a view of what was found out. A target of which nothing is looked
 // up has no look.
 func (p *Pages) view(t target, l *look, c caller) View {
-	v := View{Reference: t.req.String(), Name: t.name}
+	v := View{Reference: t.req.String(), Name: t.name, Trusting: len(p.c.Trusted) > 0}
 	v.Lines.Pull = "docker pull " + quote(c.host+"/"+t.name)
 	switch {
 	case l != nil:
@@ -116,6 +120,9 @@ func (p *Pages) fill(v *View, l *look) {
 		s := l.sighting
 		at := s.Time.UTC()
 		v.Recorded, v.FirstSeen, v.LogIndex, v.UUID = s.Digest, &at, &s.Index, s.UUID
+		if v.Trusting {
+			v.Identity, v.Issuer = s.By.Subject, s.By.Issuer
+		}
 		v.Proof = p.proof(l.proof)
 		var proof record.Proof
 		if l.proof != nil {

@@ -41,7 +41,7 @@ type world struct {
 }
 
 func sighting(ref string) record.Sighting {
-	return record.Sighting{Ref: ref, Digest: one, UUID: strings.Repeat("ab", 40), Index: 42, Time: day}
+	return record.Sighting{Ref: ref, Digest: one, UUID: strings.Repeat("ab", 40), Index: 42, Time: day, By: record.Identity{Issuer: issuer, Subject: own}}
 }
 
 func (w *world) Lookup(ctx context.Context, ref string) ([]record.Sighting, error) {

@@ -15,7 +15,3 @@ func (l *Log) Recall(ctx context.Context, ref string) ([]record.Sighting, bool) 
 	}
 	return s, ok
 }
-
-// Prepare begins to load the trusted root, which every look-up needs, and does
-// not wait for it.
-func (l *Log) Prepare(ctx context.Context) { l.c.Trust.Prepare(ctx) }

@@ -6,7 +6,4 @@ import (
 )
 
 // The front finds out by itself, so nothing else would say that it is none.
-var (
-	_ front.Recaller = (*rekorlog.Log)(nil)
-	_ front.Preparer = (*rekorlog.Log)(nil)
-)
+var _ front.Recaller = (*rekorlog.Log)(nil)

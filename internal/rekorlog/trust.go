@@ -114,11 +114,9 @@ func (t *Trust) Material(ctx context.Context) (root.TrustedMaterial, error) {
 }
 
 // Prepare begins to load the trusted root, if there is none yet or it is older
-// than it may be, and does not wait for it. What has just failed is left to
-// those who cannot do without.
+// than it may be, and does not wait for it.
 func (t *Trust) Prepare(ctx context.Context) {
-	_, _, failed := t.state()
-	if t.due(t.maxAge) && !t.loading() && time.Since(failed) > eagerPause {
+	if t.due(t.maxAge) && !t.loading() {
 		t.flights.Start(ctx, "", t.fetch(t.maxAge))
 	}
 }

@@ -84,36 +84,6 @@ func TestHangingRefresh(t *testing.T) {
 	})
 }
 
-// TestPrepareAfterFailure: pings do not have what has just failed begin again.
-func TestPrepareAfterFailure(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		l := &loader{}
-		trust := newTrust(trustAge, l.load)
-		defer trust.Close()
-		l.is(false, errors.New("broken"))
-		prepare := func(want int) {
-			t.Helper()
-			for range 3 {
-				trust.Prepare(t.Context())
-				synctest.Wait()
-			}
-			if begun, _ := l.counts(); begun != want {
-				t.Errorf("%d loads, want %d", begun, want)
-			}
-		}
-		time.Sleep(time.Hour)
-		prepare(1)
-		time.Sleep(eagerPause + time.Millisecond)
-		prepare(2)
-		if _, err := trust.Material(t.Context()); err == nil {
-			t.Error("no error for who cannot do without")
-		}
-		time.Sleep(eagerPause + time.Millisecond)
-		l.is(false, nil)
-		prepare(4)
-	})
-}
-
 // TestJudgeWaits: what an old trusted root does not trust is not judged before
 // there is a newer one. Who gives up waiting for that is told that it cannot be
 // told.

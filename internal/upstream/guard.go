@@ -101,6 +101,10 @@ const (
 	maxConns     = 128       // for one host over HTTP/1.1
 	maxIdleConns = 64        // for one host: as many pulls at once find a connection open
 	streamBytes  = 128 << 10 // of a body that nobody has read yet, over HTTP/2
+	// Over HTTP/1.1 each connection has two buffers of this size, and there are as
+	// many connections as requests at once. Nearly all headers fit, and what is
+	// longer is read or written in parts; the bytes of blobs go past the buffer.
+	bufferBytes = 2 << 10
 	// Over HTTP/2 one connection has all requests to a host. One that is dead is
 	// noticed when it was silent for so long and a ping is not answered for as long.
 	silence = 5 * time.Second
@@ -117,6 +121,8 @@ func newTransport(dial dialFunc, timeout time.Duration, roots *x509.CertPool) *h
 		TLSHandshakeTimeout:    dialTimeout,
 		ResponseHeaderTimeout:  timeout,
 		MaxResponseHeaderBytes: headerBytes,
+		ReadBufferSize:         bufferBytes,
+		WriteBufferSize:        bufferBytes,
 		MaxConnsPerHost:        maxConns,
 		MaxIdleConnsPerHost:    maxIdleConns,
 		MaxIdleConns:           4 * maxIdleConns,
