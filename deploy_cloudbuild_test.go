@@ -1,6 +1,7 @@
 package tlogistry
 
 import (
+	"maps"
 	"os"
 	"regexp"
 	"slices"
@@ -109,19 +110,23 @@ func TestCloudBuildIsAsTerraform(t *testing.T) {
 		if diags.HasErrors() {
 			t.Fatal(diags)
 		}
-		v, err := convert.Convert(v, cty.String)
-		if err != nil {
+		want := ""
+		if v.Type().IsObjectType() {
+			want = asPairs(v.AsValueMap())
+		} else if v, err := convert.Convert(v, cty.String); err != nil {
 			t.Fatal(err)
+		} else {
+			want = v.AsString()
 		}
-		if i := slices.Index(have, flag); i < 0 || have[i+1] != v.AsString() {
-			t.Errorf("cloudbuild.yaml does not have %s %s", flag, v.AsString())
+		if i := slices.Index(have, flag); i < 0 || have[i+1] != want {
+			t.Errorf("cloudbuild.yaml does not have %s %s", flag, want)
 		}
 	}
 	flags := map[string]map[string]string{
 		"memory":         {"default": "--memory"},
 		"concurrency":    {"default": "--concurrency"},
 		"max_instances":  {"default": "--max-instances"},
-		"build_config":   {"runtime": "--base-image", "entry_point": "--function"},
+		"build_config":   {"runtime": "--base-image", "entry_point": "--function", "environment_variables": "--set-build-env-vars"},
 		"service_config": {"available_cpu": "--cpu", "timeout_seconds": "--timeout"},
 	}
 	for _, b := range readModule(t, terraformDir).blocks {
@@ -139,4 +144,13 @@ func TestCloudBuildIsAsTerraform(t *testing.T) {
 	if len(flags) > 0 {
 		t.Errorf("terraform/ does not have %v", flags)
 	}
+}
+
+// asPairs writes strings as gcloud's flags want them.
+func asPairs(values map[string]cty.Value) string {
+	var pairs []string
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		pairs = append(pairs, name+"="+values[name].AsString())
+	}
+	return strings.Join(pairs, ",")
 }

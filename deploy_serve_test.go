@@ -67,6 +67,7 @@ func buildAsUploaded(t *testing.T) string {
 	}
 	write(t, filepath.Join(source, "functions.local/app/main.go"), builderMain)
 	emptyModuleCache(t)
+	t.Setenv("CGO_ENABLED", "0") // as terraform/ and cloudbuild.yaml have it
 	executable := filepath.Join(t.TempDir(), "main")
 	// -trimpath is for the build cache, which else is no use for modules in a
 	// directory that is new each time.

@@ -215,6 +215,9 @@ resource "google_cloudfunctions2_function" "registry" {
     service_account   = google_service_account.build.id
     docker_repository = google_artifact_registry_repository.images.id
 
+    # libc is not needed, and its pages need not be resident.
+    environment_variables = { CGO_ENABLED = "0" }
+
     source {
       storage_source {
         bucket = google_storage_bucket.source.name

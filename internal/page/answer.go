@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/tlogistry/tlogistry/internal/limit"
@@ -23,12 +24,15 @@ var files embed.FS
 //go:embed style.css
 var style string
 
-// templates are part of the program: they parse, or no test passes.
-var templates = template.Must(template.New("").Funcs(template.FuncMap{
-	"when": func(t time.Time) string { return t.UTC().Format("2 January 2006, 15:04:05 UTC") },
-	"iso":  func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
-	"soft": soft,
-}).ParseFS(files, "*.html"))
+// templates are part of the program: they parse, or no test passes. They do so
+// for the first page, as most processes show none.
+var templates = sync.OnceValue(func() *template.Template {
+	return template.Must(template.New("").Funcs(template.FuncMap{
+		"when": func(t time.Time) string { return t.UTC().Format("2 January 2006, 15:04:05 UTC") },
+		"iso":  func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
+		"soft": soft,
+	}).ParseFS(files, "*.html"))
+})
 
 // soft lets a browser break an address or an identity where a reader would,
 // before it breaks it anywhere: after the at sign and before dots, but for the
@@ -195,5 +199,5 @@ func (a *answer) body(b *bytes.Buffer, r *http.Request, f form) (string, error) 
 	if t := a.target; t != nil {
 		s.Typed, s.Self, s.JSON = t.name, t.as(false).url(), t.as(true).url()
 	}
-	return "text/html; charset=utf-8", templates.ExecuteTemplate(b, a.page, s)
+	return "text/html; charset=utf-8", templates().ExecuteTemplate(b, a.page, s)
 }

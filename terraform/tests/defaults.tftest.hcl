@@ -57,6 +57,11 @@ run "plan" {
   }
 
   assert {
+    condition     = google_cloudfunctions2_function.registry.build_config[0].environment_variables == tomap({ CGO_ENABLED = "0" })
+    error_message = "the function is built with libc"
+  }
+
+  assert {
     condition     = google_cloudfunctions2_function.registry.service_config[0].ingress_settings == "ALLOW_ALL"
     error_message = "the ingress's default is not ALLOW_ALL"
   }
