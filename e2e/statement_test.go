@@ -223,6 +223,42 @@ func TestMisdirected(t *testing.T) {
 	again.mustBeRecord(t, first.header.Get("Tlog-Uuid"))
 }
 
+// TestMisdirectedLate: nor where the statement that tells comes a moment later. The
+// other tag's record of the same digest is none of this tag's.
+func TestMisdirectedLate(t *testing.T) {
+	w := newRekorWorld(t, sigstore.Options{})
+	for name, digest := range map[string]string{"same": w.one, "other": w.two} {
+		t.Run(name, func(t *testing.T) {
+			w.rekor.Hook(nil)
+			w.tag(t, name+"-else", digest)
+			elsewhere := w.direct(t).get(t, "app", name+"-else").header.Get("Tlog-Uuid")
+			var left atomic.Int32
+			left.Store(2)
+			search := rewriting(searchPath, http.StatusOK, func(body []byte) []byte {
+				return editAnswer(t, body, func(v any) any { return append(v.([]any), elsewhere) })
+			})
+			late := rewriting(retrievePath, http.StatusOK, func(body []byte) []byte {
+				if left.Add(-1) < 0 {
+					return body
+				}
+				return editEntries(t, body, cut("attestation"))
+			})
+			w.rekor.Hook(func(rw http.ResponseWriter, r *http.Request, next http.Handler) bool {
+				return search(rw, r, next) || late(rw, r, next)
+			})
+			w.tag(t, name, w.one)
+			first := w.behind(t).get(t, "app", name)
+			first.mustServe(t, w.one)
+			if uuid := first.header.Get("Tlog-Uuid"); uuid == elsewhere || uuid == "" || left.Load() >= 0 {
+				t.Errorf("served by the record %s, want one of its own; %d", uuid, left.Load())
+			}
+			if n := w.records(t, name, w.one); n != 1 {
+				t.Errorf("the log has %d records of the tag, want 1", n)
+			}
+		})
+	}
+}
+
 // TestExpiredSince: a record counts for as long as the log has it, although its
 // certificate lived for minutes only.
 func TestExpiredSince(t *testing.T) {

@@ -2,9 +2,11 @@ package export_test
 
 import (
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -118,12 +120,7 @@ func TestPrometheusAtOnce(t *testing.T) {
 // OTEL_METRICS_EXPORTER=prometheus listens where the standard variables say,
 // until the end.
 func TestPrometheusByVariable(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	l.Close()
+	port := freePort(t)
 	t.Setenv("OTEL_METRICS_EXPORTER", "prometheus")
 	t.Setenv("OTEL_EXPORTER_PROMETHEUS_HOST", "127.0.0.1")
 	t.Setenv("OTEL_EXPORTER_PROMETHEUS_PORT", port)
@@ -150,4 +147,19 @@ func TestPrometheusByVariable(t *testing.T) {
 		resp.Body.Close()
 		t.Error("it still listens")
 	}
+}
+
+// freePort returns a port at which nothing listens. It is below those that
+// systems give to whoever asks for any.
+func freePort(t *testing.T) string {
+	t.Helper()
+	for range 100 {
+		port := strconv.Itoa(10_000 + rand.IntN(20_000))
+		if l, err := net.Listen("tcp", "127.0.0.1:"+port); err == nil {
+			l.Close()
+			return port
+		}
+	}
+	t.Fatal("no port is free")
+	return ""
 }

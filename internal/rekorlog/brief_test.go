@@ -95,3 +95,14 @@ func checkBrief(t *testing.T, what string, err error) {
 		t.Errorf("%s: the error has %d bytes: %.100s", what, n, err)
 	}
 }
+
+// TestForeignText: why an entry is foreign is told in part, too.
+func TestForeignText(t *testing.T) {
+	tiny := newTinyLog(t, `{"kind":"`+strings.Repeat("k", maxLeaf/2)+`","apiVersion":"0.0.1","spec":{}}`)
+	log := tiny.open(func(context.Context) (root.TrustedMaterial, error) { return tiny.trusted(), nil })
+	a, err := log.Audit(t.Context(), nil)
+	if err != nil || len(a.Foreign) != 1 {
+		t.Fatalf("%v, %v", a, err)
+	}
+	checkBrief(t, "foreign", a.Foreign[0])
+}

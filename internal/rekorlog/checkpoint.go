@@ -26,14 +26,15 @@ var ErrFork = errors.New("the log's checkpoints contradict each other")
 var ErrUnsigned = errors.New("it is not signed by a trusted log")
 
 // ErrKept says that a checkpoint kept from before is not the log's: no trusted
-// log has signed it, or the log has no such tree.
+// log has signed it, or another one has.
 var ErrKept = errors.New("the checkpoint kept from before is not this log's")
 
 // Checkpoint returns the log's newest signed checkpoint, after proving that the
 // log is consistent with old, an earlier return value; old may be nil. Where
 // the log has begun a new tree since, the old one is proved by its last
-// checkpoint. A contradiction is ErrFork, an answer that is none ErrLog, an old
-// checkpoint of another log ErrKept.
+// checkpoint. A contradiction is ErrFork, and that the log has no such tree any
+// more is one; an answer that is none is ErrLog, an old checkpoint of another log
+// ErrKept.
 func (l *Log) Checkpoint(ctx context.Context, old []byte) ([]byte, error) {
 	l.c.Trust.Prepare(ctx)
 	answer, err := read(ctx, l.client.timeout, func(ctx context.Context) (*rekortlog.GetLogInfoOK, error) {
@@ -79,6 +80,9 @@ func (l *Log) Checkpoint(ctx context.Context, old []byte) ([]byte, error) {
 		if err == nil && last.tree == before.tree {
 			return text, l.extends(ctx, last.tree, before.head, last.head)
 		}
+	}
+	if before.tree.log == now.tree.log { // whose key has signed a tree that it now says nothing of
+		return nil, fmt.Errorf("%w: the checkpoint kept from before is of %q, the log's is of %q", ErrFork, before.origin, now.origin)
 	}
 	return nil, fmt.Errorf("%w: it is of %q, the log's is of %q", ErrKept, before.origin, now.origin)
 }

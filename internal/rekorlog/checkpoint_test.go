@@ -29,6 +29,7 @@ func TestCheckpointOfNobody(t *testing.T) {
 		nobody = "it is not signed by a trusted log"
 		head   = "the log's answer cannot be verified: checkpoint: " + nobody
 		kept   = "the checkpoint kept from before is not this log's: "
+		denied = "the log's checkpoints contradict each other: the checkpoint kept from before is "
 	)
 	for name, tc := range map[string]struct {
 		about any // nil: the log's own large checkpoint
@@ -48,9 +49,9 @@ func TestCheckpointOfNobody(t *testing.T) {
 		"kept none":            {nil, "garbage", []error{ErrKept, ErrUnsigned}, kept + nobody + ": "},
 		"kept by another":      {nil, other, []error{ErrKept, ErrUnsigned}, kept + nobody},
 		"kept and altered":     {nil, strings.Replace(small, "\n1\n", "\n2\n", 1), []error{ErrKept, ErrUnsigned}, kept + nobody},
-		"kept of another tree": {nil, next, []error{ErrKept}, kept + `it is of "tiny - 2", the log's is of "tiny - 1"`},
-		"its tree is gone":     {about(next), small, []error{ErrKept}, kept + `it is of "tiny - 1", the log's is of "tiny - 2"`},
-		"its end is unsigned":  {about(next, other), small, []error{ErrKept}, kept + `it is of "tiny - 1", the log's is of "tiny - 2"`},
+		"kept of another tree": {nil, next, []error{ErrFork}, denied + `of "tiny - 2", the log's is of "tiny - 1"`},
+		"its tree is gone":     {about(next), small, []error{ErrFork}, denied + `of "tiny - 1", the log's is of "tiny - 2"`},
+		"its end is unsigned":  {about(next, other), small, []error{ErrFork}, denied + `of "tiny - 1", the log's is of "tiny - 2"`},
 		"forked at its size":   {about(forked), small, []error{ErrFork}, "the log's checkpoints contradict each other: two root hashes at size 1: "},
 		"shrunk":               {about(small), large, []error{ErrFork}, "the log's checkpoints contradict each other: its size was 2 and is 1, "},
 		"forked before":        {about(forkedLarge), small, []error{ErrFork}, "the log's checkpoints contradict each other: from size 1 to 2: "},

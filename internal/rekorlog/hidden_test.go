@@ -16,17 +16,23 @@ import (
 func TestHiddenUntilTheEnd(t *testing.T) {
 	for name, tc := range map[string]struct {
 		answers int32 // searches answered; later ones hang
+		fails   bool  // they fail at once instead
 		hidden  bool
 	}{
-		"in the first search":  {0, false},
-		"in the second search": {1, true},
-		"between searches":     {1 << 20, true},
+		"in the first search":      {0, false, false},
+		"in the second search":     {1, false, true},
+		"between searches":         {1 << 20, false, true},
+		"the second search failed": {1, true, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var asked atomic.Int32
 			ended := make(chan struct{})
 			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 				if asked.Add(1) > tc.answers {
+					if tc.fails {
+						w.WriteHeader(http.StatusBadRequest)
+						return
+					}
 					<-ended
 					return
 				}

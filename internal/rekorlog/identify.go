@@ -58,7 +58,7 @@ const bundleMediaType = "application/vnd.dev.sigstore.bundle.v0.3+json"
 func identify(l *logged, tm root.TrustedMaterial, id record.Identity, ref string) (record.Sighting, error) {
 	e, cert, hash, err := parseBody(l)
 	if err != nil {
-		return record.Sighting{}, fmt.Errorf("%w: entry %s: %w", record.ErrForeign, l.id, err)
+		return record.Sighting{}, fmt.Errorf("%w: entry %s: %w", record.ErrForeign, l.id, brief(err))
 	}
 	if err := checkIdentity(cert, id); err != nil {
 		return record.Sighting{}, fmt.Errorf("%w: entry %s: %w", record.ErrForeign, l.id, err)
@@ -89,7 +89,7 @@ func identify(l *logged, tm root.TrustedMaterial, id record.Identity, ref string
 // Every error wraps record.ErrForeign.
 func withStatement(l *logged, tm root.TrustedMaterial, id record.Identity, s record.Sighting, statement []byte) (record.Sighting, error) {
 	fail := func(err error) (record.Sighting, error) {
-		return record.Sighting{}, fmt.Errorf("%w: entry %s: %w", record.ErrForeign, l.id, err)
+		return record.Sighting{}, fmt.Errorf("%w: entry %s: %w", record.ErrForeign, l.id, brief(err))
 	}
 	st, err := record.Decode(statement)
 	if err != nil {
@@ -141,8 +141,11 @@ func parseBody(l *logged) (*tlog.Entry, *x509.Certificate, [32]byte, error) {
 // parseKind reads an entry's body as one of the kinds that a bundle may have.
 // For a proved entry it depends on the body alone whether that is one.
 func parseKind(l *logged) (*tlog.Entry, error) {
-	if l.entry == nil {
+	switch {
+	case l.entry == nil:
 		return nil, errors.New("it is larger than any record")
+	case l.parsed != nil:
+		return l.parsed, nil
 	}
 	tle, err := transparencyEntry(l)
 	if err != nil {
@@ -152,7 +155,11 @@ func parseKind(l *logged) (*tlog.Entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	return e, tlog.ValidateEntry(e)
+	if err := tlog.ValidateEntry(e); err != nil {
+		return nil, err
+	}
+	l.parsed = e
+	return e, nil
 }
 
 func checkIdentity(cert *x509.Certificate, id record.Identity) error {

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -20,6 +21,10 @@ import (
 	"github.com/transparency-dev/merkle/rfc6962"
 )
 
+// treeOrigin is how an origin ends that bundles are verified by: a checkpoint with
+// another one would be Rekor v2's there.
+var treeOrigin = regexp.MustCompile(` - [0-9]+$`)
+
 // A logged is an entry proved to be in the log.
 type logged struct {
 	id        string
@@ -27,7 +32,8 @@ type logged struct {
 	entry     *models.LogEntryAnon
 	statement []byte // the log's copy of the statement, unproved; nil if it gave none
 	tree      tree
-	head      head // that it is included under; signed, and not yet of one history with others
+	head      head        // that it is included under; signed, and not yet of one history with others
+	parsed    *tlog.Entry // of parseKind; nil: not yet, or it is of no such kind
 }
 
 // proved proves entries, by their IDs, and that the checkpoints that prove them
@@ -147,6 +153,9 @@ func (l *logged) place(p *models.InclusionProof) error {
 		return err
 	}
 	l.tree = treeOf(*l.entry.LogID, &c)
+	if !treeOrigin.MatchString(c.Origin) {
+		return fmt.Errorf("its checkpoint is of %.100q, which names no tree", c.Origin)
+	}
 	prefix := strings.TrimSuffix(l.id, leafOf(l.id))
 	if prefix == "" {
 		return nil

@@ -140,3 +140,23 @@ func TestProveEncoding(t *testing.T) {
 		}
 	}
 }
+
+// TestProveOrigin: a checkpoint whose origin names no tree would be Rekor v2's to
+// what verifies bundles, and a record by it none. It is not proved by it either.
+func TestProveOrigin(t *testing.T) {
+	tiny := newTinyLog(t, bodies[0])
+	for origin, want := range map[string]error{"tiny - 1": nil, "tiny": ErrLog, "tiny - 1x": ErrLog} {
+		tiny.origin = origin
+		b, err := json.Marshal(tiny.entry(0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var e models.LogEntryAnon
+		if err := json.Unmarshal(b, &e); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := prove(t.Context(), leafOf(tiny.uuid(0)), &e, tiny.trusted()); !errors.Is(err, want) {
+			t.Errorf("%s: got %v, want %v", origin, err, want)
+		}
+	}
+}
