@@ -19,6 +19,7 @@ type answer struct {
 	header http.Header   // what goes with few
 	body   []byte        // the body, unless stream is set
 	stream io.ReadCloser // streamed body; then the header has its Content-Length
+	spare  buffers       // for stream
 }
 
 // A field is a line of a header. Its name is in the form that net/http gives it.
@@ -59,7 +60,7 @@ func (a *answer) write(w http.ResponseWriter, method string) error {
 		return nil
 	}
 	if a.stream != nil {
-		return copyStream(w, a.stream)
+		return copyStream(w, a.stream, a.spare)
 	}
 	if _, err := w.Write(a.body); err != nil {
 		return fmt.Errorf("write to the client: %w", err)
@@ -71,11 +72,8 @@ func (a *answer) write(w http.ResponseWriter, method string) error {
 
 // buffers keeps a few buffers that are not in use. It is safe for concurrent use.
 // A sync.Pool would keep as many as there were streams at once, and the garbage
-// collector would let the heap grow by twice their bytes.
+// collector would let the heap grow by twice their bytes. Nil keeps none.
 type buffers chan *[pieceSize]byte
-
-// spare are for copyStream: a pull has a dozen blobs.
-var spare = make(buffers, 8)
 
 // take returns a buffer for the caller alone.
 func (b buffers) take() *[pieceSize]byte {
@@ -97,7 +95,7 @@ func (b buffers) give(buffer *[pieceSize]byte) {
 
 // copyStream copies a blob to a client. A stream that breaks off breaks the
 // connection, so that no client takes the part for the whole.
-func copyStream(w http.ResponseWriter, r io.Reader) error {
+func copyStream(w http.ResponseWriter, r io.Reader, spare buffers) error {
 	piece := spare.take()
 	defer spare.give(piece)
 	for {

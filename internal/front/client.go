@@ -11,6 +11,10 @@ const (
 	// pieceSize is how much of an answer a client is given the stall time for.
 	pieceSize = 32 << 10
 
+	// spareBuffers is how many buffers of a piece are kept: a pull has a dozen
+	// blobs.
+	spareBuffers = 8
+
 	// takeLimit is how long a client may take for an answer that is held in
 	// memory: 4 MiB at 35 kB/s.
 	takeLimit = 2 * time.Minute

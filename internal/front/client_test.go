@@ -1,11 +1,14 @@
 package front
 
 import (
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"strings"
 	"testing"
@@ -13,6 +16,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/semaphore"
+
+	"github.com/tlogistry/tlogistry/internal/upstream"
 )
 
 // A client that reads on, but too slowly for all of it, is not waited for.
@@ -92,6 +97,27 @@ func TestBuffers(t *testing.T) {
 	}
 	if first, second := b.take(), b.take(); first == second || !held[first] || !held[second] {
 		t.Error("the buffers that are kept are not the ones that are used next")
+	}
+}
+
+// A handler keeps the buffer of a blob that it has passed through.
+func TestSpareBuffer(t *testing.T) {
+	const blob = "blob"
+	registry := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, blob) }))
+	defer registry.Close()
+	at, err := url.Parse(registry.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	registries := upstream.New(upstream.Config{Mirrors: map[string]*url.URL{"registry.test": at}})
+	defer registries.Close()
+	h := New(Options{Upstream: registries})
+	for range 2 {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest("GET", fmt.Sprintf("/v2/registry.test/app/blobs/sha256:%x", sha256.Sum256([]byte(blob))), nil))
+		if w.Code != http.StatusOK || w.Body.String() != blob || len(h.spare) != 1 {
+			t.Errorf("status %d, %q, %d buffers are kept, want 1", w.Code, w.Body, len(h.spare))
+		}
 	}
 }
 

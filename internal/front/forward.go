@@ -23,7 +23,7 @@ func (h *Handler) blob(ctx context.Context, r *http.Request, req ociref.Request)
 			fields: []field{{"Location", b.Location}, {"Docker-Content-Digest", req.Digest}},
 		}, nil
 	}
-	return &answer{status: b.Status, shared: b.Header, stream: b.Body}, nil
+	return &answer{status: b.Status, shared: b.Header, stream: b.Body, spare: h.spare}, nil
 }
 
 // pass forwards what is neither checked nor recorded: tag lists, referrers and

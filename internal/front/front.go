@@ -85,6 +85,7 @@ type Handler struct {
 	recaller Recaller            // o.Log, if it is one
 	targets  *targets            // what was asked for before
 	room     *semaphore.Weighted // for the bytes of large answers
+	spare    buffers             // for streams
 }
 
 // New returns a handler made of the given parts.
@@ -92,7 +93,7 @@ func New(o Options) *Handler {
 	if o.Stall == 0 {
 		o.Stall = 30 * time.Second
 	}
-	h := &Handler{o: o, targets: newTargets(), room: semaphore.NewWeighted(largeRoom)}
+	h := &Handler{o: o, targets: newTargets(), room: semaphore.NewWeighted(largeRoom), spare: make(buffers, spareBuffers)}
 	h.recaller, _ = o.Log.(Recaller)
 	return h
 }
