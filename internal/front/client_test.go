@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"os"
 	"strings"
 	"testing"
@@ -16,8 +15,6 @@ import (
 	"time"
 
 	"golang.org/x/sync/semaphore"
-
-	"github.com/tlogistry/tlogistry/internal/upstream"
 )
 
 // A client that reads on, but too slowly for all of it, is not waited for.
@@ -103,15 +100,7 @@ func TestBuffers(t *testing.T) {
 // A handler keeps the buffer of a blob that it has passed through.
 func TestSpareBuffer(t *testing.T) {
 	const blob = "blob"
-	registry := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, blob) }))
-	defer registry.Close()
-	at, err := url.Parse(registry.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	registries := upstream.New(upstream.Config{Mirrors: map[string]*url.URL{"registry.test": at}})
-	defer registries.Close()
-	h := New(Options{Upstream: registries})
+	h := New(Options{Upstream: answering(t, blob)})
 	for range 2 {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequest("GET", fmt.Sprintf("/v2/registry.test/app/blobs/sha256:%x", sha256.Sum256([]byte(blob))), nil))

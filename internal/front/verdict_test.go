@@ -35,21 +35,29 @@ func (l fixedLog) Add(context.Context, string, string) (record.Sighting, error) 
 	return record.Sighting{}, record.ErrRecorded
 }
 
-// What a client did not get for want of room was not served, whatever the log
-// says of the tag.
-func TestVerdictWithoutRoom(t *testing.T) {
-	manifest := `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}` + strings.Repeat(" ", largeAnswer)
+// answering returns registries of which registry.test has an answer for whatever
+// is asked, as an image index.
+func answering(t *testing.T, answer string) *upstream.Client {
+	t.Helper()
 	registry := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/vnd.oci.image.index.v1+json")
-		_, _ = io.WriteString(w, manifest)
+		_, _ = io.WriteString(w, answer)
 	}))
-	defer registry.Close()
+	t.Cleanup(registry.Close)
 	at, err := url.Parse(registry.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
 	registries := upstream.New(upstream.Config{Mirrors: map[string]*url.URL{"registry.test": at}})
-	defer registries.Close()
+	t.Cleanup(registries.Close)
+	return registries
+}
+
+// What a client did not get for want of room was not served, whatever the log
+// says of the tag.
+func TestVerdictWithoutRoom(t *testing.T) {
+	manifest := `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}` + strings.Repeat(" ", largeAnswer)
+	registries := answering(t, manifest)
 	var lines bytes.Buffer
 	h := New(Options{
 		Log:      fixedLog{fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(manifest)))},
@@ -83,17 +91,7 @@ func (recallingLog) Lookup(context.Context, string) ([]record.Sighting, error) {
 // What the log remembers it is not asked for.
 func TestRecall(t *testing.T) {
 	const manifest = `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}`
-	registry := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", "application/vnd.oci.image.index.v1+json")
-		_, _ = io.WriteString(w, manifest)
-	}))
-	defer registry.Close()
-	at, err := url.Parse(registry.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	registries := upstream.New(upstream.Config{Mirrors: map[string]*url.URL{"registry.test": at}})
-	defer registries.Close()
+	registries := answering(t, manifest)
 	for text, want := range map[string]int{manifest: http.StatusOK, "another one": http.StatusForbidden} {
 		h := New(Options{Log: recallingLog{fixedLog{fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(text)))}}, Upstream: registries})
 		w := httptest.NewRecorder()
