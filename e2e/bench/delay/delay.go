@@ -177,7 +177,7 @@ func (p *Proxy) sleepUntil(t time.Time) {
 			return
 		}
 	}
-	if left := time.Until(t); left > 0 {
+	for left := time.Until(t); left > 0; left = time.Until(t) {
 		sleepExactly(left)
 	}
 }
