@@ -108,7 +108,7 @@ func buildFunction(t *testing.T) string {
 	executable := filepath.Join(t.TempDir(), "main")
 	build := exec.CommandContext(t.Context(), "go", "build", "-mod=mod", "-o", executable, "./functions.local/app")
 	build.Dir = source
-	build.Env = append(os.Environ(), "CGO_ENABLED=0") // as terraform/ and cloudbuild.yaml have it
+	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-tags=grpcnotrace") // as in terraform/ and cloudbuild.yaml
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build the function: %v\n%s", err, out)
 	}

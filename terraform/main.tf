@@ -215,8 +215,8 @@ resource "google_cloudfunctions2_function" "registry" {
     service_account   = google_service_account.build.id
     docker_repository = google_artifact_registry_repository.images.id
 
-    # libc is not needed, and its pages need not be resident.
-    environment_variables = { CGO_ENABLED = "0" }
+    # libc and gRPC's tracing are not needed, nor need their pages be resident.
+    environment_variables = { CGO_ENABLED = "0", GOFLAGS = "-tags=grpcnotrace" }
 
     source {
       storage_source {

@@ -57,8 +57,8 @@ run "plan" {
   }
 
   assert {
-    condition     = google_cloudfunctions2_function.registry.build_config[0].environment_variables == tomap({ CGO_ENABLED = "0" })
-    error_message = "the function is built with libc"
+    condition     = google_cloudfunctions2_function.registry.build_config[0].environment_variables == tomap({ CGO_ENABLED = "0", GOFLAGS = "-tags=grpcnotrace" })
+    error_message = "the function is built with libc or gRPC's tracing"
   }
 
   assert {
