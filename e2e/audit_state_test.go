@@ -54,6 +54,7 @@ func newAuditedWorld(t *testing.T) *auditedWorld {
 	}
 	w.tag(t, "v3", w.one)
 	pulled(t, svc, "v3", w.one)
+	w.settled(t)
 	w.treeID, w.head = w.headNow(t)
 	w.logKey = ecdsaSigner(t, readFile(t, filepath.Join(filepath.Dir(w.TrustedRootPath), "rekor.pem")))
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

@@ -35,7 +35,7 @@ func cli(t testing.TB, env []string, args ...string) ending {
 // cliReading is cli with in on standard input.
 func cliReading(t testing.TB, in string, env []string, args ...string) ending {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, command, args...)
 	cmd.Env = append([]string{"HOME=" + t.TempDir()}, env...)
@@ -194,6 +194,7 @@ func (w *rekorWorld) verify(t testing.TB, args ...string) ending {
 // audit runs audit by flags alone, and prints JSON.
 func (w *rekorWorld) audit(t testing.TB, args ...string) ending {
 	t.Helper()
+	w.settled(t) // it searches by another key than the service does
 	return cli(t, nil, w.flags(append([]string{"audit", "-o", "json"}, args...)...)...)
 }
 

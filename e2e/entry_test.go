@@ -128,22 +128,17 @@ func TestEntryKindRefused(t *testing.T) {
 	}
 }
 
-// fetchEntry returns the entry of a UUID, with its statement if there is one.
+// fetchEntry returns the entry of a UUID, with its statement if there is one,
+// and under every subject by then.
 func fetchEntry(t *testing.T, s *sigstore.Sigstore, uuid string) models.LogEntryAnon {
 	t.Helper()
-	var e models.LogEntryAnon
-	for range 10 { // the statement is stored a moment later
-		var entries models.LogEntry
-		getJSON(t, s.RekorURL+createPath+"/"+uuid, &entries)
-		if !slices.Equal(slices.Collect(maps.Keys(entries)), []string{uuid}) {
-			t.Fatalf("the log answers entries %v to %s", entries, uuid)
-		}
-		if e = entries[uuid]; e.Attestation != nil {
-			break
-		}
-		time.Sleep(10 * time.Millisecond)
+	must(t, s.Settle(t.Context()))
+	var entries models.LogEntry
+	getJSON(t, s.RekorURL+createPath+"/"+uuid, &entries)
+	if !slices.Equal(slices.Collect(maps.Keys(entries)), []string{uuid}) {
+		t.Fatalf("the log answers entries %v to %s", entries, uuid)
 	}
-	return e
+	return entries[uuid]
 }
 
 // verifyEntry verifies an entry with its statement as a Sigstore bundle, for

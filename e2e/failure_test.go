@@ -9,8 +9,12 @@ import (
 	"github.com/tlogistry/tlogistry/e2e/sigstore"
 )
 
-// limit is what the failing services are given in the tests here.
-const limit = time.Second
+// limit is what the failing services are given in the tests here, and longLimit
+// where the time is measured in such limits: a busy machine adds to that.
+const (
+	limit     = time.Second
+	longLimit = 3 * limit
+)
 
 // failures are the ways in which a server fails.
 var failures = map[string]func(*sigstore.Proxy){
@@ -50,7 +54,7 @@ func TestFailure(t *testing.T) {
 				tag := strings.ReplaceAll(server+"-"+failure, " ", "-")
 				w.tag(t, tag, w.one)
 				svc := w.direct(t, variable+address, "IDENTITY="+sigstore.DefaultEmail,
-					"REKOR_TIMEOUT="+limit.String(), "FULCIO_TIMEOUT="+limit.String())
+					"REKOR_TIMEOUT="+longLimit.String(), "FULCIO_TIMEOUT="+longLimit.String())
 				if server == "rekor" {
 					svc.get(t, "app", "known").mustServe(t, w.one)
 					fail(p)
@@ -59,12 +63,10 @@ func TestFailure(t *testing.T) {
 					fail(p)
 					svc.get(t, "app", "known").mustServe(t, w.one)
 				}
-				began := time.Now()
-				svc.get(t, "app", tag).mustBeUnavailable(t)
-				if took := time.Since(began); took > 2*limit {
+				if took := elapsed(func() { svc.get(t, "app", tag).mustBeUnavailable(t) }); took > 2*longLimit {
 					t.Errorf("the answer took %v", took)
 				}
-				if took := elapsed(func() { svc.get(t, "app", "known").mustServe(t, w.one) }); took > limit {
+				if took := elapsed(func() { svc.get(t, "app", "known").mustServe(t, w.one) }); took > longLimit {
 					t.Errorf("what is known took %v", took)
 				}
 				if n := w.records(t, tag, w.one); n != 0 {

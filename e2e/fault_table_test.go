@@ -104,7 +104,15 @@ func (w *faultWorld) recovers(t *testing.T, svc *service, link *fault.Link, fres
 		longest = max(longest, d)
 	}
 	t.Logf("all was served %v after the end of the fault", longest.Round(time.Millisecond))
-	svc.get(t, "app", stuck).mustServe(t, w.one)
+	w.served(t, svc, stuck)
+}
+
+// served pulls a tag, of which nothing is in the way, until it is served.
+func (w *faultWorld) served(t *testing.T, svc *service, tag string) {
+	t.Helper()
+	a, err := untilServed(t, svc, w.path("new", tag), time.Now())
+	must(t, err)
+	a.mustServe(t, w.one)
 }
 
 // untilServed pulls until the answer is 200, and fails if that takes longer
@@ -124,7 +132,7 @@ func untilServed(t *testing.T, svc *service, path string, healed time.Time) (ans
 
 // flaps has new tags pulled while a server comes and goes.
 func (w *faultWorld) flaps(t *testing.T, d dependency) {
-	svc, link := w.service(t, d)
+	svc, link := w.service(t, d, limits(faultLimit)...)
 	if d.late {
 		svc.get(t, "app", "remembered").mustServe(t, w.one)
 	}
@@ -132,7 +140,7 @@ func (w *faultWorld) flaps(t *testing.T, d dependency) {
 	served := 0
 	n := 2
 	for began := time.Now(); time.Since(began) < time.Second || served == 0; n++ {
-		if time.Since(began) > 15*time.Second {
+		if time.Since(began) > patience {
 			t.Fatalf("none of %d pulls was served", n-2)
 		}
 		a := svc.get(t, "app", w.fresh(t, n))
@@ -146,18 +154,19 @@ func (w *faultWorld) flaps(t *testing.T, d dependency) {
 	}
 	w.recovers(t, svc, link, w.fresh(t, 0))
 	for i := 2; i < n; i++ {
-		svc.get(t, "app", fmt.Sprint(strings.TrimSuffix(w.fresh(t, 0), "0"), i)).mustServe(t, w.one)
+		w.served(t, svc, fmt.Sprint(strings.TrimSuffix(w.fresh(t, 0), "0"), i))
 	}
 }
 
 // late has everything pulled while a server's answers are late, and not too
 // late.
 func (w *faultWorld) late(t *testing.T, d dependency) {
-	svc, link := w.service(t, d)
+	const limit = 4 * faultLimit // of which three quarters are for a busy machine
+	svc, link := w.service(t, d, limits(limit)...)
 	if d.late {
 		svc.get(t, "app", "remembered").mustServe(t, w.one)
 	}
-	by := faultLimit / 4
+	by := limit / 4
 	if d.name == "tuf" { // five files, in one look-up
 		by /= 10
 	}

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -128,12 +129,16 @@ func (w *faultWorld) dependencies() []dependency {
 }
 
 // service starts a service that asks a server through a link.
-func (w *faultWorld) service(t *testing.T, d dependency) (*service, *fault.Link) {
+func (w *faultWorld) service(t *testing.T, d dependency, more ...string) (*service, *fault.Link) {
 	t.Helper()
 	l := linked(t, d.target)
-	env := append([]string{"XDG_CACHE_HOME=" + filepath.Join(os.DevNull, "none"), "UPSTREAM_TIMEOUT=" + faultLimit.String(),
-		"REKOR_TIMEOUT=" + faultLimit.String(), "FULCIO_TIMEOUT=" + faultLimit.String()}, d.env(l)...)
+	env := slices.Concat([]string{"XDG_CACHE_HOME=" + filepath.Join(os.DevNull, "none")}, limits(faultLimit), d.env(l), more)
 	return w.direct(t, env...), l
+}
+
+// limits is the environment of a service that gives each of its calls so long.
+func limits(d time.Duration) []string {
+	return []string{"UPSTREAM_TIMEOUT=" + d.String(), "REKOR_TIMEOUT=" + d.String(), "FULCIO_TIMEOUT=" + d.String()}
 }
 
 // fresh makes a tag that nobody has seen.

@@ -31,6 +31,7 @@ func TestFlood(t *testing.T) {
 	w.flood(t, "flooded", writers[2], each/2)
 
 	svc := w.behind(t)
+	w.rekor.Hook(settling(t, w.Sigstore))
 	first := svc.get(t, "app", "flooded")
 	first.mustServe(t, w.one)
 	if first.header.Get("Tlog-First-Seen") != "true" {

@@ -57,6 +57,7 @@ func (w *rekorWorld) ignores(t *testing.T, cases map[string]func(tag string) []b
 		}
 		w.logged(t, tag, cases[tag](tag)) // and once more, after the own record
 	}
+	w.settled(t)
 	other, third := w.direct(t), w.direct(t)
 	for tag := range cases {
 		again := other.get(t, "app", tag)

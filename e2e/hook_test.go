@@ -38,6 +38,17 @@ func rewriting(path string, status int, change func([]byte) []byte) sigstore.Hoo
 	}
 }
 
+// settling is a hook under which a create is answered when the index shows its
+// entry. How often the service then looks does not depend on the machine.
+func settling(t *testing.T, s *sigstore.Sigstore) sigstore.Hook {
+	return rewriting(createPath, http.StatusCreated, func(body []byte) []byte {
+		if err := s.Settle(t.Context()); err != nil {
+			t.Error(err)
+		}
+		return body
+	})
+}
+
 // answering is a hook that answers requests of one path by itself.
 func answering(path string, h http.HandlerFunc) sigstore.Hook {
 	return func(w http.ResponseWriter, r *http.Request, _ http.Handler) bool {

@@ -66,7 +66,7 @@ func TestHostileMemory(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.service = start(t, append(s.Env(), "REKOR_SETTLE=10ms", "NEW_RECORDS_PER_MINUTE=0", "SSL_CERT_FILE="+roots,
-		"UPSTREAMS="+strings.Join(upstreams, ","), "UPSTREAM_TIMEOUT="+(10*time.Second).String())...)
+		"UPSTREAMS="+strings.Join(upstreams, ","), "UPSTREAM_TIMEOUT="+patience.String())...)
 	honest := func() {
 		t.Helper()
 		for _, path := range honestPaths {
@@ -112,7 +112,7 @@ func barrier(t *testing.T, n int) func() {
 		mu.Unlock()
 		select {
 		case <-open:
-		case <-time.After(5 * time.Second):
+		case <-time.After(patience):
 			t.Error("not all requests arrived")
 		}
 	}

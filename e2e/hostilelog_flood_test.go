@@ -33,6 +33,7 @@ func TestBigFlood(t *testing.T) {
 	w.tag(t, "flooded", w.one)
 	w.tag(t, "aside", w.one)
 	aside := w.behind(t)
+	w.rekor.Hook(settling(t, w.Sigstore))
 	first := w.look(t, w.behind(t), "flooded", total/2)
 	uuid := first.header.Get("Tlog-Uuid")
 	if first.header.Get("Tlog-First-Seen") != "true" {

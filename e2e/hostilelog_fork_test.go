@@ -127,6 +127,7 @@ func TestForkFromTheStart(t *testing.T) {
 	svc.get(t, "app", "v2").mustServe(t, w.one)
 	w.grow(t)
 	svc.get(t, "app", "v3").mustServe(t, w.one)
+	w.settled(t)
 	cli(t, nil, w.flags("audit", "--state", w.state)...).mustFail(t, 1, "the log's checkpoints contradict each other: from size 2 to 4: ")
 
 	w.rekor.Hook(nil)
@@ -148,6 +149,7 @@ func TestForkInAnAudit(t *testing.T) {
 		w.tag(t, tag, w.one)
 		svc.get(t, "app", tag).mustServe(t, w.one)
 	}
+	w.settled(t)
 	fork, err := hostilelog.Fork(w.Sigstore)
 	w.rekor.Hook(view(t, fork, err).Entries())
 	cli(t, nil, w.flags("audit")...).mustFail(t, 1, "the log's checkpoints contradict each other: two root hashes at size 13: ")
@@ -231,7 +233,7 @@ func TestProofReplica(t *testing.T) {
 func TestProofUnavailable(t *testing.T) {
 	w := newRekorWorld(t, sigstore.Options{})
 	writer := w.direct(t)
-	svc := w.behind(t, "REKOR_TIMEOUT="+limit.String())
+	svc := w.behind(t, "REKOR_TIMEOUT="+longLimit.String())
 	w.tag(t, "known", w.one)
 	svc.get(t, "app", "known").mustServe(t, w.one)
 	for name, hook := range map[string]sigstore.Hook{
@@ -249,7 +251,7 @@ func TestProofUnavailable(t *testing.T) {
 			svc.get(t, "app", old).mustBeUnavailable(t)
 			svc.get(t, "app", fresh).mustBeUnavailable(t)
 			w.shown(t, fresh)
-			if took := time.Since(began); took > 4*limit {
+			if took := time.Since(began); took > 4*longLimit {
 				t.Errorf("the answers took %v", took)
 			}
 			svc.get(t, "app", "known").mustServe(t, w.one)

@@ -145,6 +145,7 @@ func TestTrustedIdentities(t *testing.T) {
 		w.direct(t, as(t, w.Sigstore, stranger)...).get(t, "app", "strangers").mustFirst(t, w.two)
 		w.tag(t, "strangers", w.one)
 		svc := w.behind(t, asTeamTrusting...)
+		w.rekor.Hook(settling(t, w.Sigstore))
 		w.rekor.Reset()
 		svc.get(t, "app", "strangers").mustFirst(t, w.one)
 		if counts := w.rekor.Counts(); counts["POST "+searchPath] != 4 || counts["POST "+retrievePath] != 0 || counts["POST "+createPath] != 1 {
@@ -156,6 +157,7 @@ func TestTrustedIdentities(t *testing.T) {
 
 // verifyTrusted has verify say whose the record of the tag ours is.
 func (w *rekorWorld) verifyTrusted(t *testing.T, uuid string) {
+	w.settled(t)
 	at := w.entryAt(t, uuid)
 	w.tag(t, "ours", w.one)
 	pair := w.IssuerURL + "=" + sigstore.DefaultEmail

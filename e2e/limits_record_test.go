@@ -20,7 +20,7 @@ import (
 func TestRecordLimit(t *testing.T) {
 	w := newRekorWorld(t, sigstore.Options{})
 	const (
-		perMinute = 4 // one token in 15 s: the test is over before the next
+		perMinute = 4 // one token in 15 s
 		tags      = 12
 		pulls     = 5 // of each tag, at once
 	)
@@ -60,12 +60,10 @@ func TestRecordLimit(t *testing.T) {
 			}
 		}
 	}
-	if took := time.Since(began); took > 10*time.Second {
-		t.Fatalf("the pulls took %v, in which the bucket fills", took)
-	}
+	most := perMinute + filled(began, perMinute)
 	maps.DeleteFunc(recorded, func(_ string, served bool) bool { return !served })
-	if len(recorded) != perMinute {
-		t.Errorf("%d tags are served, want %d: %v", len(recorded), perMinute, recorded)
+	if len(recorded) < perMinute || len(recorded) > most {
+		t.Errorf("%d tags are served, want %d to %d: %v", len(recorded), perMinute, most, recorded)
 	}
 	for n := range tags {
 		tag := fmt.Sprint("new-", n)
@@ -90,8 +88,11 @@ func TestRecordLimit(t *testing.T) {
 
 	for n := range tags {
 		if tag := fmt.Sprint("new-", n); !recorded[tag] {
-			time.Sleep(svc.get(t, "app", tag).retryAfter(t, 15))
 			first := svc.get(t, "app", tag)
+			if first.status != http.StatusOK || filled(began, perMinute) == 0 { // else there is a token by now
+				time.Sleep(first.retryAfter(t, 15))
+				first = svc.get(t, "app", tag)
+			}
 			first.mustServe(t, w.one)
 			if first.header.Get("Tlog-First-Seen") != "true" {
 				t.Errorf("after the wait: %v", first.header)
@@ -99,6 +100,11 @@ func TestRecordLimit(t *testing.T) {
 			return
 		}
 	}
+}
+
+// filled returns how many tokens a bucket may have got since it was full.
+func filled(since time.Time, perMinute int) int {
+	return int(time.Since(since).Minutes() * float64(perMinute))
 }
 
 // TestRecordLimitOfOwnLog: the same in the command's own log, which has no
@@ -110,6 +116,7 @@ func TestRecordLimitOfOwnLog(t *testing.T) {
 		w.tag(t, fmt.Sprint("new-", n), w.one)
 	}
 	for limit, want := range map[string]int{"NEW_RECORDS_PER_MINUTE=3": 3, "NEW_RECORDS_PER_MINUTE=": 8} {
+		began := time.Now()
 		svc := start(t, "UPSTREAMS="+w.registry.Upstreams(), "TLOG_DIR="+dir+"/"+limit, limit)
 		served := 0
 		for n := range 8 {
@@ -120,7 +127,7 @@ func TestRecordLimitOfOwnLog(t *testing.T) {
 				a.retryAfter(t, 20)
 			}
 		}
-		if served != want {
+		if served < want || served > want+filled(began, 3) {
 			t.Errorf("%s: %d of 8 tags are served, want %d", limit, served, want)
 		}
 	}

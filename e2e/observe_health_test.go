@@ -23,7 +23,7 @@ import (
 func (s *service) becomes(t *testing.T, status int, text string) {
 	t.Helper()
 	var last answer
-	for deadline := time.Now().Add(15 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
 		if last = s.do(t, http.MethodGet, "/readyz"); last.status == status && last.body == text {
 			return
 		}
@@ -75,9 +75,7 @@ func TestReady(t *testing.T) {
 					proxy.Fail(http.StatusInternalServerError)
 					svc.becomes(t, http.StatusServiceUnavailable, tt.later)
 				}
-				if n := strings.Count(svc.logs.String(), `"message":"not ready"`); n == 0 {
-					t.Error("the log does not say why")
-				}
+				svc.mustSay(t, `"message":"not ready"`) // and why
 			})
 		}
 	})

@@ -123,7 +123,11 @@ func TestObserve(t *testing.T) {
 	if sum["log"] < 4 || sum["fulcio"] != 1 || sum["metadata"] != 2 || sum["registry"] < 3 {
 		t.Errorf("counted %v", sum)
 	}
-	told := prometheusSays(t, metrics)
+	var told map[string]int64
+	within(t, "measure of the last pull", func() bool { // which is taken after its line
+		told = prometheusSays(t, metrics)
+		return told["tlogistry.pulls{verdict=moved}"] == 1
+	})
 	svc.stop(t)
 
 	want := map[string]int64{

@@ -153,6 +153,7 @@ func TestPageFlood(t *testing.T) {
 	for range 70 {
 		w.writes(t, "flood@example.com", proposal(t, a, w.recordBy(t, "flood@example.com", "flooded", w.two)))
 	}
+	w.settled(t)
 	w.rekor.Reset()
 	v := show(t, svc, "/tag/app:flooded.json")
 	if v.UUID != record.uuid || v.Verdict != "same" || v.Others == nil || v.Others.More < 20 || len(v.Others.Records) > 1 {

@@ -67,6 +67,7 @@ func newPageWorld(t *testing.T) *pageWorld {
 		t.Fatal(err)
 	}
 	us.stop(t)
+	w.settled(t)
 	// What looks is another process, which has seen none of it.
 	w.svc = w.behind(t, "FULCIO_URL="+w.fulcio.URL)
 	w.trusting = w.behind(t, append(as(t, w.Sigstore, otherEmail, sigstore.DefaultEmail),

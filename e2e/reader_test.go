@@ -65,7 +65,7 @@ func (l *lateLog) hook(t *testing.T, made chan<- string) sigstore.Hook {
 // whose index has B's entry alone, is told what B will tell when it is done.
 func TestReaderDuringWrite(t *testing.T) {
 	t.Run("another instance", func(t *testing.T) {
-		readDuringWrite(t, &lateLog{answers: 3 * time.Second, shows: 2 * time.Second}, true)
+		readDuringWrite(t, &lateLog{answers: 5 * time.Second, shows: 4 * time.Second}, true)
 	})
 	// Longer than a record is fresh: only B knows that it is writing.
 	t.Run("the same instance", func(t *testing.T) {
@@ -85,8 +85,11 @@ func readDuringWrite(t *testing.T, l *lateLog, third bool) {
 	a, b, c := instances[0], instances[1], instances[2]
 	var served sync.Map
 	var pulls sync.WaitGroup
-	pull := func(who string, s *service) {
+	defer pulls.Wait()
+	pull := func(who string, s *service) (ended chan struct{}) {
+		ended = make(chan struct{})
 		pulls.Go(func() {
+			defer close(ended)
 			got, err := s.try(t.Context(), http.MethodGet, "/v2/app/manifests/v1")
 			digest := got.header.Get("Docker-Content-Digest")
 			t.Logf("%s: %d %q %v", who, got.status, digest, err)
@@ -97,13 +100,22 @@ func readDuringWrite(t *testing.T, l *lateLog, third bool) {
 				served.Store(digest, who)
 			}
 		})
+		return ended
+	}
+	// writing waits until a pull has made its entry. One that ends without has
+	// seen the other's before: the machine was too slow for that to stay hidden.
+	writing := func(who string, made <-chan string, ended <-chan struct{}) {
+		t.Helper()
+		select {
+		case <-made:
+		case <-ended:
+			t.Fatalf("%s has made no entry", who)
+		}
 	}
 	w.tag(t, "v1", w.one)
-	pull("A, which is first", a)
-	<-madeA
+	writing("A", madeA, pull("A, which is first", a))
 	w.tag(t, "v1", w.two)
-	pull("B, which is second", b)
-	<-madeB
+	writing("B", madeB, pull("B, which is second", b))
 	time.Sleep(100 * time.Millisecond)
 	pull("B, another client", b)
 	if third {

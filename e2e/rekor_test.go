@@ -111,6 +111,15 @@ func forger(t testing.TB, c *sigstore.CA, l sigstore.Leaf) *sigstore.Author {
 	return a
 }
 
+// settled waits until the log shows all that it has answered a create for, under
+// every subject and with its statement.
+func (w *rekorWorld) settled(t testing.TB) {
+	t.Helper()
+	if err := w.Settle(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // logged logs a proposal, waits until the index has it under the tag's own
 // subject, and returns its UUID.
 func (w *rekorWorld) logged(t testing.TB, tag string, proposal []byte) string {
@@ -225,12 +234,12 @@ func getJSON(t testing.TB, url string, v any) {
 	}
 }
 
-// within waits until something is so, ten seconds at most.
+// within waits until something is so.
 func within(t testing.TB, what string, is func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !is(); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(patience); !is(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("no %s within 10 s", what)
+			t.Fatalf("no %s within %v", what, patience)
 		}
 	}
 }

@@ -28,6 +28,7 @@ import (
 // the command judge the same log.
 func readRekor(t *testing.T, w *rekorWorld, r *soakRun) []soak.Entry {
 	t.Helper()
+	w.settled(t)
 	type claim struct{ tag, digest string }
 	claims := make(map[string]claim) // by the statement's hash
 	for _, first := range r.plan.First {
@@ -111,7 +112,7 @@ func auditRun(t *testing.T, w *rekorWorld, r *soakRun, entries []soak.Entry) {
 	for _, first := range r.plan.First {
 		refs = append(refs, "app:"+first.Tag)
 	}
-	for some := range slices.Chunk(refs, 200) { // a command has 30 s
+	for some := range slices.Chunk(refs, 200) { // a command has its time
 		var verdicts []verdict
 		end := cliReading(t, strings.Join(some, "\n"), w.env(), "verify", "--output", "json")
 		if err := json.Unmarshal([]byte(end.out), &verdicts); err != nil || len(verdicts) != len(some) {

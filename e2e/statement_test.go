@@ -188,15 +188,16 @@ func TestLowestIndex(t *testing.T) {
 // young, so a look-up gives the one before time to show, and goes by that.
 func TestLateLowest(t *testing.T) {
 	w := newRekorWorld(t, sigstore.Options{})
-	first := w.intoto(t, "late", w.author(t, sigstore.DefaultEmail), w.statement(t, "late", w.one))
-	w.intoto(t, "late", w.author(t, sigstore.DefaultEmail), w.statement(t, "late", w.two))
+	us, svc := w.author(t, sigstore.DefaultEmail), w.behind(t) // young is less than five seconds
 	w.tag(t, "late", w.two)
+	first := w.intoto(t, "late", us, w.statement(t, "late", w.one))
+	w.intoto(t, "late", us, w.statement(t, "late", w.two))
 	w.rekor.Hook(times(1, rewriting(searchPath, http.StatusOK, func(body []byte) []byte {
 		return editAnswer(t, body, func(v any) any {
 			return slices.DeleteFunc(v.([]any), func(id any) bool { return id == first })
 		})
 	})))
-	refused := w.behind(t).get(t, "app", "late")
+	refused := svc.get(t, "app", "late")
 	refused.mustRefuse(t, w.one, w.two)
 	refused.mustBeRecord(t, first)
 }
@@ -264,9 +265,9 @@ func TestMisdirectedLate(t *testing.T) {
 func TestExpiredSince(t *testing.T) {
 	w := newRekorWorld(t, sigstore.Options{})
 	const life = 10 * time.Minute
-	expires := time.Now().Truncate(time.Second).Add(3 * time.Second)
-	us := forger(t, w.CA(), sigstore.Leaf{Email: sigstore.DefaultEmail, Issuer: w.IssuerURL, NotBefore: expires.Add(-life)})
 	w.tag(t, "old", w.one)
+	expires := time.Now().Truncate(time.Second).Add(6 * time.Second) // it is logged before
+	us := forger(t, w.CA(), sigstore.Leaf{Email: sigstore.DefaultEmail, Issuer: w.IssuerURL, NotBefore: expires.Add(-life)})
 	uuid := w.intoto(t, "old", us, w.statement(t, "old", w.one))
 	time.Sleep(time.Until(expires) + time.Second)
 	svc := w.direct(t)

@@ -143,9 +143,9 @@ func TestTrustExpired(t *testing.T) {
 	w := newTUFWorld(t)
 	w.tag(t, "v1", w.one)
 	dir := t.TempDir()
-	expires := time.Now().Add(3 * time.Second)
-	w.publish(t, w.TrustedRoot(), expires)
+	w.publish(t, w.TrustedRoot(), time.Now().Add(time.Hour))
 	w.trusting(t, dir).get(t, "app", "v1").mustServe(t, w.one)
+	soon, expires := w.shortLived(t)
 
 	w.publish(t, w.TrustedRoot(), time.Now().Add(-time.Minute))
 	svc := w.trusting(t, t.TempDir())
@@ -154,7 +154,7 @@ func TestTrustExpired(t *testing.T) {
 	// The cache still is of use.
 	w.trusting(t, dir).get(t, "app", "v1").mustServe(t, w.one)
 	time.Sleep(time.Until(expires) + 1100*time.Millisecond) // TUF's times are whole seconds
-	cached := w.trusting(t, dir)
+	cached := w.trusting(t, soon)
 	cached.get(t, "app", "v1").mustBeUnavailable(t)
 	w.proxy.Down()
 	cached.get(t, "app", "v1").mustBeUnavailable(t)
@@ -163,6 +163,21 @@ func TestTrustExpired(t *testing.T) {
 	w.publish(t, w.TrustedRoot(), time.Now().Add(time.Hour))
 	svc.get(t, "app", "v1").mustServe(t, w.one)
 	cached.get(t, "app", "v1").mustServe(t, w.one)
+}
+
+// shortLived returns a cache whose metadata soon expires, and when. It has been
+// used before that, however long that takes here.
+func (w *tufWorld) shortLived(t *testing.T) (dir string, expires time.Time) {
+	t.Helper()
+	for life := 3 * time.Second; life < patience; life *= 2 {
+		dir, expires = t.TempDir(), time.Now().Add(life)
+		w.publish(t, w.TrustedRoot(), expires)
+		if w.trusting(t, dir).get(t, "app", "v1").status == http.StatusOK {
+			return dir, expires
+		}
+	}
+	t.Fatal("no metadata was used before it expired")
+	return "", time.Time{}
 }
 
 // TestTrustRefused: a repository that is not the one that root.json names, or

@@ -32,6 +32,7 @@ func newRecordedWorld(t *testing.T) *recordedWorld {
 		at[tag] = pulled(t, svc, tag, w.one)
 	}
 	svc.stop(t)
+	w.settled(t)
 	w.tag(t, "new", w.one)
 	w.tag(t, "moved", w.two)
 	if err := w.registry.Remove("library/app", "gone"); err != nil {

@@ -62,8 +62,11 @@ func TestCreateFailure(t *testing.T) {
 
 			p.Hook(creating(times(tc.n, tc.hook)))
 			var first answer
-			if took := elapsed(func() { first = svc.get(t, "app", tag) }); took > 4*limit {
+			if took := elapsed(func() { first = svc.get(t, "app", tag) }); took > 8*limit {
 				t.Errorf("the answer took %v", took)
+			}
+			if n := p.Counts()["POST "+createPath]; n > 3 {
+				t.Errorf("the log was asked %d times to make the entry, want 3 at most", n)
 			}
 			if n := w.records(t, tag, w.one); n != tc.made {
 				t.Errorf("the log has %d records of the tag, want %d", n, tc.made)
@@ -206,8 +209,8 @@ func TestTermination(t *testing.T) {
 			}
 			select {
 			case <-svc.done:
-			case <-time.After(10 * time.Second):
-				t.Error("the process has not ended")
+			case <-time.After(patience):
+				t.Fatal("the process has not ended")
 			}
 			if code := svc.cmd.ProcessState.ExitCode(); code != 0 {
 				t.Errorf("the process ended with %d", code)

@@ -102,13 +102,12 @@ func everyone(ctx context.Context, log *rekorSource, image pullfile.Image) *crow
 // crowdOf gathers the records of a reference. Each identity's first one counts.
 func crowdOf(ref string, found []record.Witness) crowd {
 	c := crowd{Reference: ref, Agree: true, Records: []witness{}}
-	seen := make(map[string]bool)
+	seen := make(map[record.Identity]bool)
 	digest := ""
 	for _, f := range found {
 		c.Records = append(c.Records, witness{f.Identity.Subject, f.Identity.Issuer, f.Digest, f.Time, f.Index, f.UUID})
-		who := f.Identity.Issuer + " " + f.Identity.Subject
 		switch {
-		case seen[who]:
+		case seen[f.Identity]:
 		case f.Digest == "":
 			c.Agree = false // the log does not hold what it was
 		case digest != "" && f.Digest != digest:
@@ -116,7 +115,7 @@ func crowdOf(ref string, found []record.Witness) crowd {
 		default:
 			digest = f.Digest
 		}
-		seen[who] = true
+		seen[f.Identity] = true
 	}
 	return c
 }

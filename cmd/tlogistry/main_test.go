@@ -71,7 +71,7 @@ func commandWith(t testing.TB, in string, args ...string) result {
 }
 
 // patience ends a wait that would never end.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // fails checks that the command fails with one line on stderr and nothing else.
 func (r result) fails(t testing.TB, status int, line string) {

@@ -27,8 +27,12 @@ import (
 // ErrMissing says that a program is not installed, and how to get it.
 var ErrMissing = errors.New("run scripts/install-browser.sh")
 
-// pageLimit is how long all steps on one page may take.
-const pageLimit = 30 * time.Second
+// pageLimit is how long all steps in one tab may take, and homeLimit how long the
+// processes of a Chromium that has ended may write to its home.
+const (
+	pageLimit = 5 * time.Minute
+	homeLimit = time.Minute
+)
 
 // A Browser is a running Chromium. Its methods may be called concurrently.
 type Browser struct {
@@ -77,7 +81,11 @@ func (b *Browser) Close() error {
 	for i := len(b.end) - 1; i >= 0; i-- {
 		b.end[i]()
 	}
-	return os.RemoveAll(b.home)
+	err := os.RemoveAll(b.home)
+	for deadline := time.Now().Add(homeLimit); err != nil && time.Now().Before(deadline); err = os.RemoveAll(b.home) {
+		time.Sleep(10 * time.Millisecond)
+	}
+	return err
 }
 
 // readAxe returns axe-core's source.

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // start starts a browser that ends with the test.
@@ -84,12 +85,17 @@ func TestNotices(t *testing.T) {
 	if _, err := p.Go(s.URL + "/policy"); err != nil {
 		t.Fatal(err)
 	}
-	w := p.Wrongs()
 	for _, what := range []string{"style", "script"} {
-		if !slices.ContainsFunc(w, func(v string) bool {
-			return strings.Contains(v, "inline "+what) && strings.Contains(v, "Content Security Policy")
-		}) {
-			t.Errorf("nothing is wrong with the %s: %q", what, w)
+		stopped := func() bool {
+			return slices.ContainsFunc(p.Wrongs(), func(v string) bool {
+				return strings.Contains(v, "inline "+what) && strings.Contains(v, "Content Security Policy")
+			})
+		}
+		for deadline := time.Now().Add(10 * time.Second); !stopped() && time.Now().Before(deadline); { // it is told by an event
+			time.Sleep(10 * time.Millisecond)
+		}
+		if !stopped() {
+			t.Errorf("nothing is wrong with the %s: %q", what, p.Wrongs())
 		}
 	}
 	if n, err := p.Overflow(); err != nil || n != 0 {

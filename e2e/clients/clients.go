@@ -17,9 +17,9 @@ import (
 
 const (
 	// startTimeout bounds the start of a client and its daemon.
-	startTimeout = time.Minute
+	startTimeout = 3 * time.Minute
 	// commandTimeout bounds one command of a client.
-	commandTimeout = 2 * time.Minute
+	commandTimeout = 3 * time.Minute
 )
 
 // A Client pulls images. A reference is written as a user would type it, such
@@ -31,7 +31,7 @@ type Client interface {
 
 	// Pull forgets whatever the client holds and pulls ref for linux/amd64.
 	// It returns what the client printed, also when it failed.
-	// A pull takes at most two minutes.
+	// A pull takes at most three minutes.
 	Pull(ctx context.Context, ref string) (output string, err error)
 
 	// Digest returns the digest that ref's tag has for the client: that of

@@ -13,7 +13,7 @@ import (
 )
 
 // stopTimeout bounds the orderly end of a daemon, which is killed afterwards.
-const stopTimeout = 20 * time.Second
+const stopTimeout = time.Minute
 
 // guard runs a daemon and ends it when its own input ends. The test process
 // holds the other side, so that a daemon does not outlive it however it ends:

@@ -22,7 +22,7 @@ const (
 	suite = "github.com/opencontainers/distribution-spec/conformance"
 
 	// runTimeout bounds a run with the build of the suite.
-	runTimeout = 5 * time.Minute
+	runTimeout = 15 * time.Minute
 
 	maxReport = 16 << 20
 )

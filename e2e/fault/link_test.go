@@ -1,6 +1,7 @@
 package fault_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -44,11 +45,29 @@ func newServer(t *testing.T) *server {
 	return s
 }
 
+// patience is more than a machine can need for what does happen, and quiet is
+// how long something is watched that does not.
+const (
+	patience = time.Minute
+	quiet    = 200 * time.Millisecond
+)
+
 // get asks the server on a new connection.
 func (s *server) get(limit time.Duration) error {
-	client := &http.Client{Transport: new(http.Transport), Timeout: limit}
-	defer client.CloseIdleConnections()
-	resp, err := client.Get(s.link.URL)
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	return s.ask(ctx)
+}
+
+// ask is get until ctx ends.
+func (s *server) ask(ctx context.Context) error {
+	transport := new(http.Transport)
+	defer transport.CloseIdleConnections()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.link.URL, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := transport.RoundTrip(req)
 	if err != nil {
 		return err
 	}
@@ -60,37 +79,57 @@ func (s *server) get(limit time.Duration) error {
 	return err
 }
 
-func TestLink(t *testing.T) {
-	silent := func(err error) bool {
-		var timeout net.Error
-		return errors.As(err, &timeout) && timeout.Timeout()
+// silence asks the server, which must get so many requests in all, and gives up
+// when nothing came back for a while. It returns how the request ended.
+func (s *server) silence(t *testing.T, asked int64) error {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() { ended <- s.ask(ctx) }()
+	for deadline := time.Now().Add(patience); s.asked.Load() < asked && time.Now().Before(deadline); {
+		time.Sleep(time.Millisecond)
 	}
+	select {
+	case err := <-ended:
+		return fmt.Errorf("not silent: %w", err)
+	case <-time.After(quiet):
+	}
+	cancel()
+	return <-ended
+}
+
+func TestLink(t *testing.T) {
 	is := func(want error) func(error) bool {
 		return func(err error) bool { return errors.Is(err, want) }
 	}
 	for name, tc := range map[string]struct {
 		fail  func(*fault.Link) error
-		want  func(error) bool
+		want  func(error) bool // nil: nothing comes back
 		asked int64
 	}{
 		"refused":   {(*fault.Link).Refuse, is(syscall.ECONNREFUSED), 0},
-		"swallowed": {(*fault.Link).Swallow, silent, 0},
-		"muted":     {(*fault.Link).Mute, silent, 1},
-		"slow":      {func(l *fault.Link) error { return l.Slow(time.Minute) }, silent, 1},
+		"swallowed": {(*fault.Link).Swallow, nil, 0},
+		"muted":     {(*fault.Link).Mute, nil, 1},
+		"slow":      {func(l *fault.Link) error { return l.Slow(time.Hour) }, nil, 1},
 		"cut":       {func(l *fault.Link) error { return l.Cut(1000) }, is(io.ErrUnexpectedEOF), 1},
 		"reset":     {(*fault.Link).Reset, is(syscall.ECONNRESET), 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newServer(t)
 			for range 2 {
-				if err := s.get(10 * time.Second); err != nil {
+				if err := s.get(patience); err != nil {
 					t.Fatalf("healthy: %v", err)
 				}
 				s.asked.Store(0)
 				if err := tc.fail(s.link); err != nil {
 					t.Fatal(err)
 				}
-				if err := s.get(200 * time.Millisecond); !tc.want(err) {
+				if tc.want == nil {
+					if err := s.silence(t, tc.asked); !errors.Is(err, context.Canceled) {
+						t.Errorf("broken: %v", err)
+					}
+				} else if err := s.get(patience); !tc.want(err) {
 					t.Errorf("broken: %v", err)
 				}
 				if n := s.asked.Load(); n != tc.asked {
@@ -100,7 +139,7 @@ func TestLink(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if err := s.get(10 * time.Second); err != nil {
+			if err := s.get(patience); err != nil {
 				t.Errorf("healed: %v", err)
 			}
 		})
@@ -115,7 +154,7 @@ func TestLinkSlow(t *testing.T) {
 		t.Fatal(err)
 	}
 	began := time.Now()
-	if err := s.get(10 * time.Second); err != nil || time.Since(began) < late {
+	if err := s.get(patience); err != nil || time.Since(began) < late {
 		t.Errorf("%v after %v", err, time.Since(began))
 	}
 }
@@ -126,21 +165,21 @@ func TestLinkFlap(t *testing.T) {
 		t.Fatal(err)
 	}
 	var down, up bool
-	for deadline := time.Now().Add(10 * time.Second); !down || !up; {
-		if err := s.get(time.Second); err == nil {
+	for deadline := time.Now().Add(patience); !down || !up; {
+		if err := s.get(patience); err == nil {
 			up = true
 		} else {
 			down = true
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("within 10 s it was down: %v, and up: %v", down, up)
+			t.Fatalf("within %v it was down: %v, and up: %v", patience, down, up)
 		}
 	}
 	if err := s.link.Heal(); err != nil {
 		t.Fatal(err)
 	}
 	for range 20 {
-		if err := s.get(10 * time.Second); err != nil {
+		if err := s.get(patience); err != nil {
 			t.Fatalf("healed: %v", err)
 		}
 	}
@@ -153,7 +192,7 @@ func TestLinkHeals(t *testing.T) {
 		t.Fatal(err)
 	}
 	ended := make(chan error, 1)
-	go func() { ended <- s.get(time.Minute) }()
+	go func() { ended <- s.get(time.Hour) }()
 	for s.asked.Load() == 0 {
 		time.Sleep(time.Millisecond)
 	}
@@ -165,7 +204,7 @@ func TestLinkHeals(t *testing.T) {
 		if err == nil || errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("it ended with %v", err)
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(patience):
 		t.Error("a request is stuck after the link healed")
 	}
 }
@@ -179,27 +218,34 @@ func TestLinkLoses(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer old.Close()
-	ask := func() (int, error) {
+	in := bufio.NewReader(old)
+	ask := func(limit time.Duration) (int64, error) {
 		if _, err := io.WriteString(old, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
 			return 0, err
 		}
-		if err := old.SetReadDeadline(time.Now().Add(200 * time.Millisecond)); err != nil {
+		if err := old.SetReadDeadline(time.Now().Add(limit)); err != nil {
 			return 0, err
 		}
-		return io.ReadFull(old, make([]byte, answerSize))
+		if _, err := in.Peek(1); err != nil {
+			return 0, err
+		}
+		resp, err := http.ReadResponse(in, nil)
+		if err != nil {
+			return 1, err
+		}
+		return io.Copy(io.Discard, resp.Body) // to its end
 	}
-	if n, err := ask(); err != nil {
+	if n, err := ask(patience); n != answerSize || err != nil {
 		t.Fatalf("before: %d bytes, %v", n, err)
 	}
-	io.Copy(io.Discard, old) // to the deadline
 	if err := s.link.Lose(); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 {
-		if n, err := ask(); n != 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+		if n, err := ask(quiet); n != 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Errorf("lost: %d bytes, %v", n, err)
 		}
-		if err := s.get(10 * time.Second); err != nil {
+		if err := s.get(patience); err != nil {
 			t.Errorf("new: %v", err)
 		}
 		if err := s.link.Heal(); err != nil {

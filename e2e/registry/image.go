@@ -65,7 +65,7 @@ var hello = sync.OnceValues(func() (map[string][]byte, error) {
 })
 
 func buildHello(dir, arch string) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Minute)
 	defer cancel()
 	out := filepath.Join(dir, arch)
 	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid=", "-o", out, ".")

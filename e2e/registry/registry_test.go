@@ -36,7 +36,7 @@ func start(t *testing.T, o Options) *Registry {
 // ask sends one request, follows no redirect and reads the body whole.
 func ask(t *testing.T, method, url, authorization string) *Answer {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, method, url, nil)
 	if err != nil {

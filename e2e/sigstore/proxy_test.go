@@ -37,7 +37,7 @@ func proxy(t *testing.T) *sigstore.Proxy {
 
 // get returns the answer to a GET as one string, or the error.
 func get(ctx context.Context, url string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {

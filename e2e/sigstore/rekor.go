@@ -93,6 +93,15 @@ func (s *Sigstore) startRekor(t *trillianServer, dir string, o Options) (crypto.
 	return key.Public(), nil
 }
 
+// Settle waits until Rekor has written to index and attestation store what it
+// writes behind the answers that it has given.
+func (s *Sigstore) Settle(ctx context.Context) error {
+	if err := drain(ctx); err != nil {
+		return fmt.Errorf("sigstore: %w", err)
+	}
+	return nil
+}
+
 // drain waits until Rekor has written to index and attestation store what it
 // writes behind its answers. It does that in goroutines that nobody waits for
 // and that would otherwise meet the package variables of the next Rekor.

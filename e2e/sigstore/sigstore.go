@@ -172,7 +172,7 @@ func (s *Sigstore) start(ctx context.Context, o Options) error {
 // Close stops every server, frees the ports and removes temporary files.
 // Requests under way have a second to end. A second call does nothing.
 func (s *Sigstore) Close() error {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	return s.stack.unwind(ctx)
 }

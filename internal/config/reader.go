@@ -33,7 +33,7 @@ func (r *reader) text(name, or string) string {
 		return or
 	}
 	if strings.ContainsFunc(v, func(c rune) bool { return c <= ' ' || c == 0x7f }) {
-		r.bad(name, v, "a value without white space and control characters")
+		r.bad(name, withoutPassword(v), "a value without white space and control characters")
 	}
 	return v
 }
@@ -128,7 +128,10 @@ func (r *reader) url(name, or string) *url.URL {
 // a log.
 func withoutPassword(address string) string {
 	u, err := url.Parse(address)
-	if err != nil || u.User == nil {
+	switch at := strings.LastIndex(address, "@"); {
+	case err != nil && at >= 0 && strings.Contains(address, "://"): // it may be the password that cannot be read
+		return "xxxxx" + address[at:]
+	case err != nil || u.User == nil:
 		return address
 	}
 	return u.Redacted()

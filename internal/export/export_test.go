@@ -196,6 +196,7 @@ func TestBlackHole(t *testing.T) {
 	defer hole.Close()
 	defer close(release)
 	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", hole.URL)
+	t.Setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "600000") // what waits for it waits for longer than a busy machine takes
 	t.Setenv("OTEL_BSP_MAX_QUEUE_SIZE", "16")
 	t.Setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "4")
 	t.Setenv("OTEL_BSP_SCHEDULE_DELAY", "1")
@@ -207,7 +208,7 @@ func TestBlackHole(t *testing.T) {
 	for range 10_000 { // far more than the queue has room for
 		measure(t, e)
 	}
-	if took := time.Since(start); took > 5*time.Second {
+	if took := time.Since(start); took > time.Minute {
 		t.Errorf("10,000 requests took %v", took)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
@@ -216,7 +217,7 @@ func TestBlackHole(t *testing.T) {
 	if err := e.Shutdown(ctx); err == nil {
 		t.Error("what was not taken is not lost")
 	}
-	if took := time.Since(start); took > 5*time.Second {
+	if took := time.Since(start); took > time.Minute {
 		t.Errorf("the end took %v", took)
 	}
 }

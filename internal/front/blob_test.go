@@ -145,7 +145,8 @@ func TestBlobOfUnknownLength(t *testing.T) {
 // A blob larger than any buffer arrives whole, and the connection can be used
 // again after the deadlines that the stream set have passed.
 func TestBlobLarge(t *testing.T) {
-	const stall = 100 * time.Millisecond
+	t.Parallel()                  // it waits
+	const stall = 2 * time.Second // more than a busy machine stops a client that reads
 	s := newSite(t, setup{stall: stall})
 	large := strings.Repeat(blob, 1<<17)
 	s.origin.answers(blobs(func(w http.ResponseWriter, r *http.Request) {
@@ -158,7 +159,10 @@ func TestBlobLarge(t *testing.T) {
 		return new(net.Dialer).DialContext(ctx, network, address)
 	}}
 	defer one.CloseIdleConnections()
-	for range 2 {
+	for i := range 2 {
+		if i > 0 {
+			<-time.After(stall + stall/10) // the deadline has to pass; there is no event to wait for
+		}
 		resp, err := (&http.Client{Transport: one, Timeout: patience}).Get(s.url + blobPath)
 		if err != nil {
 			t.Fatal(err)
@@ -168,7 +172,6 @@ func TestBlobLarge(t *testing.T) {
 		if err != nil || string(body) != large {
 			t.Fatalf("%d bytes of %d, %v", len(body), len(large), err)
 		}
-		<-time.After(stall + stall/2) // the deadline has to pass; there is no event to wait for
 	}
 	if n := dials.Load(); n != 1 {
 		t.Errorf("%d connections, want 1", n)
@@ -230,7 +233,8 @@ func startHTTP2(h http.Handler) *httptest.Server {
 
 // A registry that falls silent in the middle of a blob breaks the connection.
 func TestBlobRegistryStalls(t *testing.T) {
-	s := newSite(t, setup{timeout: 200 * time.Millisecond})
+	t.Parallel()
+	s := newSite(t, setup{timeout: 2 * time.Second}) // the blob's beginning comes within it
 	s.origin.answers(blobs(func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(w, blob)
 		_ = http.NewResponseController(w).Flush()
@@ -239,14 +243,15 @@ func TestBlobRegistryStalls(t *testing.T) {
 	if got, err := s.send(t.Context(), "GET", blobPath); err == nil {
 		t.Errorf("no error: %v", got)
 	}
-	if line := s.lines.wait(t, 1)[0]; !strings.Contains(line, "nothing came for 200ms") {
+	if line := s.lines.wait(t, 1)[0]; !strings.Contains(line, "nothing came for 2s") {
 		t.Errorf("line %s", line)
 	}
 }
 
 // A client that does not read on is let go, and so is the registry.
 func TestBlobClientStalls(t *testing.T) {
-	s := newSite(t, setup{stall: 100 * time.Millisecond})
+	t.Parallel()
+	s := newSite(t, setup{stall: 2 * time.Second}) // the answer's header is sent within it
 	ended := make(chan struct{})
 	s.origin.answers(blobs(func(w http.ResponseWriter, r *http.Request) {
 		defer close(ended)

@@ -119,6 +119,11 @@ func TestFirstPullOfMany(t *testing.T) {
 			if rec := a.store.Entries(appRef)[0]; y.digests[rec.Digest] == 0 {
 				t.Errorf("served %v, recorded %s", y.digests, rec.Digest)
 			}
+			for _, line := range append(a.lines.take(), b.lines.take()...) {
+				if strings.Contains(line, `"verdict":"moved"`) && strings.Contains(line, `"firstSeen":true`) {
+					t.Fatalf("a refused pull made the record: %s", line)
+				}
+			}
 			if written := len(a.store.Entries(appRef)); !always && written != 1 {
 				t.Errorf("%d records were made, want 1", written)
 			}

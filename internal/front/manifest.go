@@ -135,7 +135,8 @@ func (h *Handler) record(ctx context.Context, req ociref.Request, digest string)
 		err := errors.New("the record is not found again")
 		return outcome, s, false, &logError{doing: "look up", err: err}
 	}
-	return outcome, s, s.UUID == own.UUID, nil
+	// A write that this pull shared may have been of another digest.
+	return outcome, s, s.UUID == own.UUID && outcome == record.Same, nil
 }
 
 func manifestAnswer(m *upstream.Manifest) *answer {

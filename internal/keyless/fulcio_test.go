@@ -152,7 +152,9 @@ func TestFulcioTransport(t *testing.T) {
 		status int
 		want   string
 	}{
-		{200, ""}, {201, ""}, {307, ""}, {400, ""}, {401, ""}, {404, ""}, {428, ""}, {430, ""}, {499, ""},
+		{200, ""}, {201, ""}, {400, ""}, {401, ""}, {404, ""}, {428, ""}, {430, ""}, {499, ""},
+		{302, "it answered 302 Found"},
+		{307, "it answered 307 Temporary Redirect"},
 		{429, "it answered 429 Too Many Requests"},
 		{500, "it answered 500 Internal Server Error"},
 		{502, "it answered 502 Bad Gateway"},

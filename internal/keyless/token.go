@@ -153,7 +153,8 @@ func (t boundedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // A fulcioTransport adds what sigstore-go's client of Fulcio leaves out: the
-// caller's context, and an error that names the status of a failure.
+// caller's context, and an error that names the status of a failure. So is a
+// redirect: net/http would send the token on, also to a place without TLS.
 type fulcioTransport struct {
 	ctx   context.Context
 	inner http.RoundTripper
@@ -164,7 +165,8 @@ func (t *fulcioTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	if resp.StatusCode >= 500 || resp.StatusCode == http.StatusTooManyRequests {
+	redirected := resp.StatusCode >= 300 && resp.StatusCode < 400
+	if redirected || resp.StatusCode >= 500 || resp.StatusCode == http.StatusTooManyRequests {
 		resp.Body.Close()
 		return nil, fmt.Errorf("it answered %s", resp.Status)
 	}

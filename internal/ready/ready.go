@@ -129,7 +129,12 @@ func (c *Checker) check(ctx context.Context) Report {
 }
 
 func (c *Checker) status(ctx context.Context, p Part) Status {
-	err := p.Check(ctx)
+	var err error
+	var panicked *flight.PanicError
+	if caught := flight.Catch(func() { err = p.Check(ctx) }); errors.As(caught, &panicked) {
+		err = caught
+		c.logger.ErrorContext(ctx, "panic", slog.String("error", fmt.Sprint(panicked.Value)), slog.String("stack", string(panicked.Stack)))
+	}
 	if err == nil {
 		return Status{Name: p.Name, Ready: true}
 	}

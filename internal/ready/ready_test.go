@@ -64,6 +64,19 @@ func TestReasons(t *testing.T) {
 	}
 }
 
+// A check that panics is a part that is not ready, and no end of the process.
+func TestPanic(t *testing.T) {
+	var lines bytes.Buffer
+	c := New(slog.New(slog.NewTextHandler(&lines, nil)), Part{"a", func(context.Context) error { panic("secret") }})
+	want := Report{Parts: []Status{{Name: "a", Reason: "it fails; the service's log says how"}}}
+	if got := c.Report(t.Context()); !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	if line := lines.String(); !strings.Contains(line, `error="panic: secret"`) || !strings.Contains(line, "TestPanic") {
+		t.Errorf("the log says %s", line)
+	}
+}
+
 func TestReady(t *testing.T) {
 	c := New(quiet, Part{"a", func(context.Context) error { return nil }})
 	if got, want := c.Report(t.Context()), (Report{Ready: true, Parts: []Status{{Name: "a", Ready: true}}}); !reflect.DeepEqual(got, want) {

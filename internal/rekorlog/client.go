@@ -177,7 +177,9 @@ func (c *client) create(ctx context.Context, e models.ProposedEntry) (string, *m
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	p := entries.NewCreateLogEntryParamsWithTimeout(c.timeout).WithProposedEntry(e)
-	ok, err := c.rekor.Entries.CreateLogEntryContext(ctx, p)
+	ok, err := c.rekor.Entries.CreateLogEntryContext(ctx, p, func(op *runtime.ClientOperation) {
+		op.Reader = createReader{op.Reader}
+	})
 	if err != nil {
 		return "", nil, fmt.Errorf("create a Rekor entry: %w", brief(err))
 	}
@@ -236,6 +238,18 @@ func (r searchReader) ReadResponse(resp runtime.ClientResponse, _ runtime.Consum
 		*r.date = t
 	}
 	return r.ClientResponseReader.ReadResponse(resp, decoder(r.limit))
+}
+
+// A createReader reads no more than a record can make: there may be as many
+// answers in memory as writes. Of a longer refusal the status is left.
+type createReader struct{ runtime.ClientResponseReader }
+
+func (r createReader) ReadResponse(resp runtime.ClientResponse, _ runtime.Consumer) (any, error) {
+	v, err := r.ClientResponseReader.ReadResponse(resp, decoder(maxLeaf))
+	if errors.Is(err, errTooLong) && resp.Code() >= 400 {
+		return nil, entries.NewCreateLogEntryDefault(resp.Code())
+	}
+	return v, err
 }
 
 // A boundedTransport fails the read of a body that is longer than maxLarge.

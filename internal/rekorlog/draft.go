@@ -2,7 +2,10 @@ package rekorlog
 
 import (
 	"context"
+	"crypto/x509"
+	"fmt"
 
+	"github.com/sigstore/sigstore-go/pkg/root"
 	"github.com/sigstore/sigstore-go/pkg/sign"
 
 	"github.com/tlogistry/tlogistry/internal/keyless"
@@ -34,4 +37,19 @@ func (l *Log) draft(ctx context.Context, ref, digest string) (draft, error) {
 	}
 	// What could not be verified afterwards is not written.
 	return draft{id, ref, statement, sig}, l.checkSigner(ctx, sig)
+}
+
+// checkSigner checks that the certificate of a signature is trusted, at the
+// start of its life, which needs no clock.
+func (l *Log) checkSigner(ctx context.Context, sig keyless.Signature) error {
+	cert, err := x509.ParseCertificate(sig.Certificate)
+	if err != nil {
+		return fmt.Errorf("the certificate to sign with: %w", err)
+	}
+	return l.c.Trust.judge(ctx, func(tm root.TrustedMaterial) error {
+		if err := checkChain(cert, cert.NotBefore, tm); err != nil {
+			return &untrustedError{cert.NotBefore, fmt.Errorf("it is the one to sign with: %w", err)}
+		}
+		return nil
+	})
 }

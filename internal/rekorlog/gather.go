@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 
 	"github.com/sigstore/rekor/pkg/generated/models"
+
+	"github.com/tlogistry/tlogistry/internal/flight"
 )
 
 const (
@@ -142,7 +144,11 @@ func (g *gatherer) serve(wants []*want) {
 	ids = slices.Compact(ids)
 	ctx, cancel := untilAllEnd(wants)
 	defer cancel()
-	found, err := g.fetch(ctx, ids)
+	var found entriesByID
+	err := caught(func() (err error) {
+		found, err = g.fetch(ctx, ids)
+		return err
+	})()
 	if err != nil && len(wants) > 1 && particular(err) {
 		for _, w := range wants {
 			g.serve([]*want{w})
@@ -185,6 +191,17 @@ func untilAllEnd(wants []*want) (context.Context, context.CancelFunc) {
 func particular(err error) bool {
 	var status interface{ Code() int }
 	return errors.Is(err, ErrLog) || errors.Is(err, errTooLong) || errors.As(err, &status) && status.Code() < 500 && status.Code() != http.StatusTooManyRequests
+}
+
+// caught returns f with a panic as its error, for a goroutine of our own: what
+// strangers have logged is read there, and must not end the process.
+func caught(f func() error) func() error {
+	return func() (err error) {
+		if p := flight.Catch(func() { err = f() }); p != nil {
+			return p
+		}
+		return err
+	}
 }
 
 // close waits for requests under way. Whoever asks must have ended before.

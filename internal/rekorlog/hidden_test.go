@@ -25,6 +25,7 @@ func TestHiddenUntilTheEnd(t *testing.T) {
 		"the second search failed": {1, true, false},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // it waits
 			var asked atomic.Int32
 			ended := make(chan struct{})
 			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -42,7 +43,7 @@ func TestHiddenUntilTheEnd(t *testing.T) {
 			defer server.Close()
 			defer close(ended)
 			log := identitiesOf(t, server.URL)
-			log.c.Timeout, log.client.timeout = time.Second, time.Minute
+			log.c.Timeout, log.client.timeout = 3*time.Second, time.Minute
 			err := log.confirm(t.Context(), record.Sighting{Ref: someRef, UUID: tree1 + leafA, By: own}, time.Now())
 			if err == nil || errors.Is(err, ErrHidden) != tc.hidden {
 				t.Errorf("got %v, want it to be %v: %t", err, ErrHidden, tc.hidden)

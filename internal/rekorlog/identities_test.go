@@ -27,7 +27,7 @@ func identitiesOf(t *testing.T, address string, trusted ...record.Identity) *Log
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := New(Config{URL: u, Timeout: 5 * time.Second, Signer: somebody{}, Issuer: "https://issuer.example", Trusted: trusted,
+	l := New(Config{URL: u, Timeout: time.Minute, Signer: somebody{}, Issuer: "https://issuer.example", Trusted: trusted,
 		Trust: newTrust(trustAge, func(context.Context) (root.TrustedMaterial, error) { return nil, errors.New("no trust is needed") })})
 	t.Cleanup(l.Close)
 	return l

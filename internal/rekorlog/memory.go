@@ -130,11 +130,18 @@ func sameDigest(a, b record.Sighting) bool {
 	return a.Hash == b.Hash || a.Digest != "" && a.Digest == b.Digest
 }
 
-// forget forgets the sightings of ref: one of them is no record.
-func (m *memory) forget(ref string) {
+// forget forgets a sighting that is no record after all. What else is kept of its
+// reference stays: the log may hide it by now.
+func (m *memory) forget(foreign record.Sighting) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.known.Remove(ref)
+	list, _ := m.known.Peek(foreign.Ref)
+	list = slices.DeleteFunc(slices.Clone(list), func(r record.Sighting) bool { return r.UUID == foreign.UUID })
+	if len(list) == 0 {
+		m.known.Remove(foreign.Ref)
+		return
+	}
+	m.known.Add(foreign.Ref, list)
 }
 
 // rename puts a resolved sighting in the place of the one kept.

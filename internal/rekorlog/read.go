@@ -3,7 +3,6 @@ package rekorlog
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,26 +18,14 @@ import (
 
 // Everyone returns the records of ref by every identity, lowest index first.
 // An entry whose statement the log does not hold is named by its hash if it is
-// a record of a digest that another one names. Else it has no digest, and what
-// it is about is not proved.
+// a record of one of the first digests, maxNames at most, that others name. Else
+// it has no digest, and what it is about is not proved.
+//
+// It reads all entries that one answer of the index can name: some 25,000 have
+// room in it, and where there are more it fails.
 func (l *Log) Everyone(ctx context.Context, ref string) ([]record.Witness, error) {
 	found, _, err := l.Some(ctx, ref, math.MaxInt)
 	return found, err
-}
-
-// nameAny names the digest of a record without a statement, if it is one of
-// these.
-func nameAny(p *logged, tm root.TrustedMaterial, w record.Witness, digests map[string]bool) record.Sighting {
-	for digest := range digests {
-		statement, err := record.Statement{Identity: w.Identity, Ref: w.Ref, Digest: digest}.Encode()
-		if err != nil || sha256.Sum256(statement) != w.Hash {
-			continue
-		}
-		if named, err := withStatement(p, tm, w.Identity, w.Sighting, statement); err == nil {
-			return named
-		}
-	}
-	return w.Sighting
 }
 
 // errBroken marks an entry whose statement says that it is a record, and which
@@ -70,14 +57,14 @@ func (l *Log) Audit(ctx context.Context, progress func(done, total int)) (*Audit
 	var a Audit
 	err = each(ctx, l, ids, func(p *logged, tm root.TrustedMaterial) (record.Sighting, error) {
 		return recordOf(p, tm, id)
-	}, func(p *logged, s record.Sighting, err error) {
+	}, func(uuid string, s record.Sighting, err error) {
 		switch {
 		case errors.Is(err, errBroken):
 			a.Broken = append(a.Broken, err)
 		case err != nil:
 			a.Foreign = append(a.Foreign, err)
 		case s.Digest == "":
-			a.Unnamed = append(a.Unnamed, p.id)
+			a.Unnamed = append(a.Unnamed, uuid)
 		default:
 			a.Records = append(a.Records, s)
 		}
@@ -119,9 +106,9 @@ func predicateType(statement []byte) string {
 
 // each fetches and proves entries, has each recognised, and hands what came of
 // it to keep, in the order of ids. An entry that is not recognised ends nothing.
-func each[T any](ctx context.Context, l *Log, ids []string, recognise func(*logged, root.TrustedMaterial) (T, error), keep func(*logged, T, error), progress func(done, total int)) error {
+// The entries themselves are held no longer than it takes to recognise them.
+func each[T any](ctx context.Context, l *Log, ids []string, recognise func(*logged, root.TrustedMaterial) (T, error), keep func(uuid string, value T, err error), progress func(done, total int)) error {
 	type reading struct {
-		entry *logged
 		value T
 		err   error
 	}
@@ -138,7 +125,7 @@ func each[T any](ctx context.Context, l *Log, ids []string, recognise func(*logg
 				var untrusted error
 				for _, p := range proved {
 					value, err := recognise(p, tm)
-					readings[p.id] = reading{p, value, err}
+					readings[p.id] = reading{value, err}
 					untrusted = latest(untrusted, err)
 				}
 				return untrusted
@@ -149,7 +136,7 @@ func each[T any](ctx context.Context, l *Log, ids []string, recognise func(*logg
 		}
 		for _, id := range batch {
 			r := readings[id]
-			keep(r.entry, r.value, r.err)
+			keep(id, r.value, r.err)
 		}
 		done += len(batch)
 		if progress != nil {

@@ -44,7 +44,7 @@ func (l *Log) Resolve(ctx context.Context, s record.Sighting, digest string) (re
 		named, err := l.name(ctx, s, rebuilt)
 		switch {
 		case errors.Is(err, record.ErrForeign):
-			l.memory.forget(s.Ref)
+			l.memory.forget(s)
 			return s, err
 		case err != nil:
 			return s, err

@@ -64,10 +64,10 @@ func (l *Log) search(ctx context.Context, ref string, proved ...record.Sighting)
 	dates := make([]time.Time, len(identities))
 	g, gctx := errgroup.WithContext(ctx)
 	for i, id := range identities {
-		g.Go(func() (err error) {
+		g.Go(caught(func() (err error) {
 			found[i], dates[i], err = l.searchBy(gctx, id, ref, proved)
 			return err
-		})
+		}))
 	}
 	if err := g.Wait(); err != nil {
 		return nil, 0, err
@@ -161,13 +161,13 @@ func (l *Log) sightings(ctx context.Context, id record.Identity, ref string, ids
 	var mu sync.Mutex
 	var found []record.Sighting
 	for batch := range slices.Chunk(ids, maxBatch) {
-		g.Go(func() error {
+		g.Go(caught(func() error {
 			own, err := l.batch(gctx, id, ref, batch)
 			mu.Lock()
 			defer mu.Unlock()
 			found = append(found, own...)
 			return err
-		})
+		}))
 	}
 	if err := g.Wait(); err != nil {
 		return nil, err

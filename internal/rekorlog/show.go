@@ -3,6 +3,7 @@ package rekorlog
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"slices"
@@ -13,6 +14,10 @@ import (
 
 	"github.com/tlogistry/tlogistry/internal/record"
 )
+
+// maxNames is how many digests a record without a statement is compared with.
+// Anyone can log thousands of records of as many digests.
+const maxNames = 32
 
 // Find is Lookup for who will not write: what a write would need, such as a
 // certificate, is not begun.
@@ -71,9 +76,10 @@ func proofOf(entry *logged, id record.Identity) (record.Proof, error) {
 }
 
 // Some returns what Everyone does of the first entries that the index has for
-// ref, of at most this many, and how many more it has. It costs a search and a
-// request for each ten entries. Anyone can make entries for ref, so that of a
-// reference with many there may be none.
+// ref, of at most this many, and how many more it has. It costs a search, a
+// request for each ten entries, and another for each ten that are named by their
+// hashes. Anyone can make entries for ref, so that of a reference with many there
+// may be none.
 func (l *Log) Some(ctx context.Context, ref string, most int) (found []record.Witness, more int, err error) {
 	shared := record.SharedSubject(ref)
 	ids, _, err := l.client.search(ctx, &models.SearchIndex{Hash: "sha256:" + hex.EncodeToString(shared[:])}, maxAnswer)
@@ -88,8 +94,6 @@ func (l *Log) Some(ctx context.Context, ref string, most int) (found []record.Wi
 // witnesses returns the records of ref that the entries are, lowest index first.
 func (l *Log) witnesses(ctx context.Context, ref string, ids []string) ([]record.Witness, error) {
 	var found []record.Witness
-	unnamed := make(map[string]*logged)
-	digests := make(map[string]bool)
 	err := each(ctx, l, ids, func(p *logged, tm root.TrustedMaterial) (record.Witness, error) {
 		id, err := identityOf(p)
 		if err != nil {
@@ -97,29 +101,67 @@ func (l *Log) witnesses(ctx context.Context, ref string, ids []string) ([]record
 		}
 		s, err := identify(p, tm, id, ref)
 		return record.Witness{Identity: id, Sighting: s}, err
-	}, func(p *logged, w record.Witness, foreign error) {
-		switch {
-		case foreign != nil:
-			return
-		case w.Digest == "":
-			unnamed[w.UUID] = p
-		default:
-			digests[w.Digest] = true
+	}, func(_ string, w record.Witness, foreign error) {
+		if foreign == nil {
+			found = append(found, w)
 		}
-		found = append(found, w)
 	}, nil)
 	if err != nil {
 		return nil, err
 	}
-	tm, err := l.c.Trust.Material(ctx)
-	if err != nil {
-		return nil, err
+	slices.SortFunc(found, func(a, b record.Witness) int { return cmp.Compare(a.Index, b.Index) })
+	return found, l.nameAll(ctx, found)
+}
+
+// nameAll names the digests of records without a statement where the hash tells.
+// Their entries are fetched again: anyone can log thousands of large ones, which
+// would otherwise have to be held until all digests are known.
+func (l *Log) nameAll(ctx context.Context, found []record.Witness) error {
+	statements, err := statementsOf(ctx, found)
+	if err != nil || len(statements) == 0 {
+		return err
 	}
+	place := make(map[string]int)
+	var ids []string
 	for i, w := range found {
-		if p := unnamed[w.UUID]; p != nil {
-			found[i].Sighting = nameAny(p, tm, w, digests)
+		if statements[w.UUID] != nil {
+			place[w.UUID] = i
+			ids = append(ids, w.UUID)
 		}
 	}
-	slices.SortFunc(found, func(a, b record.Witness) int { return cmp.Compare(a.Index, b.Index) })
-	return found, nil
+	return each(ctx, l, ids, func(p *logged, tm root.TrustedMaterial) (record.Sighting, error) {
+		w := found[place[p.id]]
+		return withStatement(p, tm, w.Identity, w.Sighting, statements[p.id])
+	}, func(uuid string, named record.Sighting, foreign error) {
+		if foreign == nil {
+			found[place[uuid]].Sighting = named
+		}
+	}, nil)
+}
+
+// statementsOf returns, by their IDs, the statements of records that came without
+// one and whose hash is that of a statement about a digest that others name.
+func statementsOf(ctx context.Context, found []record.Witness) (map[string][]byte, error) {
+	var digests []string
+	for _, w := range found {
+		if len(digests) < maxNames && w.Digest != "" && !slices.Contains(digests, w.Digest) {
+			digests = append(digests, w.Digest)
+		}
+	}
+	statements := make(map[string][]byte)
+	for _, w := range found {
+		if w.Digest != "" {
+			continue
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		for _, digest := range digests {
+			b, err := record.Statement{Identity: w.Identity, Ref: w.Ref, Digest: digest}.Encode()
+			if err == nil && sha256.Sum256(b) == w.Hash {
+				statements[w.UUID] = b
+			}
+		}
+	}
+	return statements, nil
 }

@@ -98,7 +98,7 @@ func (l *tinyLog) trusted() root.TrustedMaterial {
 
 // open returns a log on it that trusts as load says.
 func (l *tinyLog) open(load func(context.Context) (root.TrustedMaterial, error)) *Log {
-	log := New(Config{URL: l.url, Timeout: 5 * time.Second, Signer: somebody{}, Issuer: "https://issuer.example", Trust: newTrust(trustAge, load)})
+	log := New(Config{URL: l.url, Timeout: time.Minute, Signer: somebody{}, Issuer: "https://issuer.example", Trust: newTrust(trustAge, load)})
 	l.t.Cleanup(log.Close)
 	return log
 }

@@ -2,31 +2,15 @@ package rekorlog
 
 import (
 	"context"
-	"crypto/sha256"
-	"crypto/x509"
-	"encoding/base64"
-	"encoding/hex"
-	"encoding/json"
-	"encoding/pem"
-	"errors"
 	"fmt"
-	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
-	"github.com/go-openapi/strfmt"
-	"github.com/sigstore/rekor/pkg/generated/client/entries"
-	"github.com/sigstore/rekor/pkg/generated/models"
 	"github.com/sigstore/sigstore-go/pkg/root"
 
-	"github.com/tlogistry/tlogistry/internal/keyless"
 	"github.com/tlogistry/tlogistry/internal/record"
 )
-
-// createTries is how often an entry is proposed at most.
-const createTries = 3
 
 // Add writes the record, waits until its own entry shows in the index and the
 // settle time has passed since the create was answered, and remembers all
@@ -92,12 +76,16 @@ func (l *Log) earlier(ctx context.Context, ref string) error {
 // will have settled.
 func (l *Log) write(ctx context.Context, d draft) (record.Sighting, time.Time, error) {
 	asked := time.Now()
-	uuid, entry, err := l.propose(ctx, d.ref, d.statement, d.sig)
+	c, err := l.propose(ctx, d)
 	if err != nil {
 		return record.Sighting{}, time.Time{}, err
 	}
 	answered := time.Now()
-	own, err := l.verifyOwn(ctx, d.id, d.ref, uuid, entry, d.statement)
+	own, err := l.verifyOwn(ctx, d, c)
+	if c.entry == nil {
+		// That it is in the tree, and not only on its way there, is known since now.
+		answered = time.Now()
+	}
 	return own, answered.Add(l.settle(answered.Sub(asked))), err
 }
 
@@ -113,109 +101,30 @@ func (l *Log) settle(took time.Duration) time.Duration {
 	return max(l.c.Settle, took)
 }
 
-// checkSigner checks that the certificate of a signature is trusted, at the
-// start of its life, which needs no clock.
-func (l *Log) checkSigner(ctx context.Context, sig keyless.Signature) error {
-	cert, err := x509.ParseCertificate(sig.Certificate)
-	if err != nil {
-		return fmt.Errorf("the certificate to sign with: %w", err)
-	}
-	return l.c.Trust.judge(ctx, func(tm root.TrustedMaterial) error {
-		if err := checkChain(cert, cert.NotBefore, tm); err != nil {
-			return &untrustedError{cert.NotBefore, fmt.Errorf("it is the one to sign with: %w", err)}
-		}
-		return nil
-	})
-}
-
-// propose has the log make an entry: of kind intoto, or of kind dsse if the log
-// refuses that.
-func (l *Log) propose(ctx context.Context, ref string, statement []byte, sig keyless.Signature) (string, *models.LogEntryAnon, error) {
-	envelope, certPEM, err := envelopeOf(statement, sig)
-	if err != nil {
-		return "", nil, err
-	}
-	uuid, entry, err := l.create(ctx, ref, intotoEntry(envelope, statement, sig, certPEM))
-	var bad *entries.CreateLogEntryBadRequest
-	if errors.As(err, &bad) && bad.Payload != nil && kindRefused(bad.Payload.Message) {
-		return l.create(ctx, ref, dsseEntry(envelope, certPEM))
-	}
-	return uuid, entry, err
-}
-
-// kindRefused reports whether Rekor's message says that it takes no such kind.
-func kindRefused(message string) bool {
-	return strings.Contains(message, "is not enabled for submission") ||
-		strings.Contains(message, "unknown kind") ||
-		strings.Contains(message, "does not support inserting entries")
-}
-
-// create proposes an entry, and again after a failure that may pass. The same
-// bytes never make two entries: Rekor answers 409 and the entry's ID to a
-// proposal that it has already logged, which is then fetched.
-func (l *Log) create(ctx context.Context, ref string, e models.ProposedEntry) (string, *models.LogEntryAnon, error) {
-	type created struct {
-		uuid  string
-		entry *models.LogEntryAnon
-	}
-	wait := backoff.NewExponentialBackOff()
-	wait.InitialInterval = 100 * time.Millisecond
-	tries := 0
-	c, err := backoff.Retry(ctx, func() (created, error) {
-		tries++
-		uuid, entry, err := l.client.create(ctx, e)
-		var conflict *entries.CreateLogEntryConflict
-		if errors.As(err, &conflict) {
-			uuid, entry, err = l.conflicting(ctx, conflict)
-		}
-		if err != nil && (tries == createTries || !mayPass(err)) {
-			return created{}, backoff.Permanent(err)
-		}
-		return created{uuid, entry}, err
-	}, backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(0))
-	return c.uuid, c.entry, err
-}
-
-// mayPass reports whether a create that failed may be tried again.
-func mayPass(err error) bool {
-	var status interface{ Code() int }
-	if errors.As(err, &status) {
-		return status.Code() >= 500 || status.Code() == http.StatusTooManyRequests
-	}
-	return !errors.Is(err, ErrLog)
-}
-
-// conflicting fetches the entry that a 409 names.
-func (l *Log) conflicting(ctx context.Context, c *entries.CreateLogEntryConflict) (string, *models.LogEntryAnon, error) {
-	location := c.Location.String()
-	uuid := location[strings.LastIndexByte(location, '/')+1:]
-	if !entryID.MatchString(uuid) {
-		return "", nil, fmt.Errorf("%w: a conflict names the entry %.100q", ErrLog, location)
-	}
-	found, err := l.client.entries(ctx, []string{uuid})
-	if err != nil {
-		return "", nil, err
-	}
-	return uuid, found[uuid], nil
-}
-
-// verifyOwn verifies the entry just made, as strictly as any other.
-func (l *Log) verifyOwn(ctx context.Context, id record.Identity, ref, uuid string, e *models.LogEntryAnon, statement []byte) (record.Sighting, error) {
+// verifyOwn verifies the entry just made, as strictly as any other. One that the
+// log only names is fetched, and held no longer than others are.
+func (l *Log) verifyOwn(ctx context.Context, d draft, c created) (record.Sighting, error) {
 	var own record.Sighting
 	err := l.c.Trust.judge(ctx, func(tm root.TrustedMaterial) error {
-		proved, err := l.proved(ctx, map[string]*models.LogEntryAnon{uuid: e}, tm)
-		if err != nil {
+		verify := func(entries entriesByID) error {
+			proved, err := l.proved(ctx, entries, tm)
+			if err != nil {
+				return err
+			}
+			proved[0].statement = d.statement
+			own, err = identify(proved[0], tm, d.id, d.ref)
 			return err
 		}
-		proved[0].statement = statement
-		own, err = identify(proved[0], tm, id, ref)
-		return err
+		if c.entry == nil {
+			return l.gather.entries(ctx, []string{c.uuid}, verify)
+		}
+		return verify(entriesByID{c.uuid: c.entry})
 	})
 	if err != nil {
 		return own, fmt.Errorf("verify the entry written: %w", err)
 	}
 	if own.Digest == "" {
-		return own, fmt.Errorf("%w: entry %s is not the one proposed", ErrLog, uuid)
+		return own, fmt.Errorf("%w: entry %s is not the one proposed", ErrLog, c.uuid)
 	}
 	return own, nil
 }
@@ -244,58 +153,5 @@ func (l *Log) confirm(ctx context.Context, own record.Sighting, settled time.Tim
 		if err := sleep(ctx, wait.NextBackOff()); err != nil {
 			return fmt.Errorf("%w: entry %s", ErrHidden, own.UUID)
 		}
-	}
-}
-
-// A dsseEnvelope is a DSSE envelope in JSON; []byte is base64 there.
-type dsseEnvelope struct {
-	PayloadType string          `json:"payloadType"`
-	Payload     []byte          `json:"payload"`
-	Signatures  []dsseSignature `json:"signatures"`
-}
-
-type dsseSignature struct {
-	Sig []byte `json:"sig"`
-}
-
-func envelopeOf(statement []byte, sig keyless.Signature) (envelope, certPEM []byte, err error) {
-	envelope, err = json.Marshal(dsseEnvelope{record.PayloadType, statement, []dsseSignature{{sig.Bytes}}})
-	certPEM = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: sig.Certificate})
-	return envelope, certPEM, err
-}
-
-// intotoEntry is the proposal of kind intoto 0.0.2. There the payload and the
-// signature are base64 of base64.
-func intotoEntry(envelope, statement []byte, sig keyless.Signature, certPEM []byte) models.ProposedEntry {
-	twice := func(b []byte) strfmt.Base64 { return strfmt.Base64(base64.StdEncoding.EncodeToString(b)) }
-	sum := sha256.Sum256(envelope)
-	return &models.Intoto{
-		APIVersion: new("0.0.2"),
-		Spec: models.IntotoV002Schema{Content: &models.IntotoV002SchemaContent{
-			Envelope: &models.IntotoV002SchemaContentEnvelope{
-				PayloadType: new(record.PayloadType),
-				Payload:     twice(statement),
-				Signatures: []*models.IntotoV002SchemaContentEnvelopeSignaturesItems0{{
-					PublicKey: new(strfmt.Base64(certPEM)),
-					Sig:       new(twice(sig.Bytes)),
-				}},
-			},
-			Hash: &models.IntotoV002SchemaContentHash{
-				Algorithm: new(models.IntotoV002SchemaContentHashAlgorithmSha256),
-				Value:     new(hex.EncodeToString(sum[:])),
-			},
-		}},
-	}
-}
-
-// dsseEntry is the proposal of kind dsse 0.0.1. The log keeps no statement
-// with it.
-func dsseEntry(envelope, certPEM []byte) models.ProposedEntry {
-	return &models.DSSE{
-		APIVersion: new("0.0.1"),
-		Spec: models.DSSEV001Schema{ProposedContent: &models.DSSEV001SchemaProposedContent{
-			Envelope:  new(string(envelope)),
-			Verifiers: []strfmt.Base64{certPEM},
-		}},
 	}
 }

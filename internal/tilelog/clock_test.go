@@ -22,7 +22,7 @@ func ahead(t *testing.T, dir string, by time.Duration) {
 // or not, and what was integrated before is published.
 func TestClockSetBack(t *testing.T) {
 	dir := t.TempDir()
-	l := mustOpen(t, tilelog.Config{Dir: dir, Timeout: 3 * time.Second})
+	l := mustOpen(t, tilelog.Config{Dir: dir, Timeout: 30 * time.Second})
 	for i, by := range []time.Duration{time.Second, time.Hour, 10 * 365 * 24 * time.Hour} {
 		ahead(t, dir, by)
 		if s := fill(t, l, i, i+1)[0]; s.Index != int64(i) {
@@ -35,9 +35,9 @@ func TestClockSetBack(t *testing.T) {
 
 	write(t, dir+"/log/checkpoint", early) // killed before the last one was published
 	ahead(t, dir, time.Hour)
-	l = mustOpen(t, tilelog.Config{Dir: dir, Timeout: 3 * time.Second})
+	l = mustOpen(t, tilelog.Config{Dir: dir, Timeout: 30 * time.Second})
 	defer mustClose(t, l)
-	for deadline := time.Now().Add(10 * time.Second); read(t, dir+"/log/checkpoint") == early; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); read(t, dir+"/log/checkpoint") == early; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("the record is not published")
 		}

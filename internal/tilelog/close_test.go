@@ -15,7 +15,7 @@ func TestCloseEndsGoroutines(t *testing.T) {
 	l := mustOpen(t, tilelog.Config{Dir: t.TempDir()})
 	fill(t, l, 0, 20)
 	mustClose(t, l)
-	for range 500 { // the driver's end on their own, soon after
+	for range 3000 { // the driver's end on their own, soon after
 		if runtime.NumGoroutine() <= before {
 			return
 		}

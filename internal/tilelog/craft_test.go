@@ -104,8 +104,9 @@ func TestDamagedWhileOpen(t *testing.T) {
 		"state rolled back":  on("log/.state/treeState", become(`{"size":0,"root":"47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="}`)),
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // it waits
 			dir := t.TempDir()
-			l := mustOpen(t, tilelog.Config{Dir: dir, Timeout: 2 * time.Second})
+			l := mustOpen(t, tilelog.Config{Dir: dir, Timeout: 8 * time.Second})
 			known := fill(t, l, 0, 3)[2]
 			do(t, dir)
 			if s, err := add(t.Context(), l, numbered(3), digest("x")); err == nil {
@@ -132,7 +133,7 @@ func TestAddAgainAfterFailure(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	w := newWitness(t)
-	l := mustOpen(t, tilelog.Config{Dir: dir, WitnessPolicy: w.policy(t), Timeout: 2 * time.Second})
+	l := mustOpen(t, tilelog.Config{Dir: dir, WitnessPolicy: w.policy(t), Timeout: 8 * time.Second})
 	defer mustClose(t, l)
 	w.down.Store(true)
 	for _, d := range []string{digest("a"), digest("b")} {

@@ -44,7 +44,7 @@ func mustOpen(t testing.TB, cfg tilelog.Config) *tilelog.Log {
 
 func mustClose(t testing.TB, l *tilelog.Log) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 30*time.Second)
 	defer cancel()
 	if err := l.Close(ctx); err != nil {
 		t.Fatal(err)

@@ -72,7 +72,9 @@ func (t *trip) read(ctx context.Context, resp *http.Response) ([]byte, error) {
 		t.client.spare.put(text.Bytes())
 		return nil, nil
 	case text.Len() < text.Cap()/2:
-		return bytes.Clone(text.Bytes()), nil // it may be kept, and what it did not fill not with it
+		short := bytes.Clone(text.Bytes()) // it may be kept, and what it did not fill not with it
+		t.client.spare.put(text.Bytes())
+		return short, nil
 	}
 	return text.Bytes(), nil
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -36,7 +37,7 @@ func TestSwitchedProtocols(t *testing.T) {
 // Long bodies wait for room; short ones do not. Room comes back when the
 // exchange ends, in whatever way.
 func TestRoomForLongBodies(t *testing.T) {
-	w, c := mapped(t, Config{Timeout: 10 * time.Second})
+	w, c := mapped(t, Config{Timeout: time.Minute})
 	w.open()
 	release := make(chan struct{})
 	w.mux.HandleFunc("/v2/app/manifests/", func(rw http.ResponseWriter, r *http.Request) {
@@ -56,7 +57,7 @@ func TestRoomForLongBodies(t *testing.T) {
 			answered <- err
 		}()
 	}
-	for deadline := time.Now().Add(10 * time.Second); c.room.TryAcquire(1); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); c.room.TryAcquire(1); time.Sleep(time.Millisecond) {
 		c.room.Release(1)
 		if time.Now().After(deadline) {
 			t.Fatal("there is always room")
@@ -76,7 +77,8 @@ func TestRoomForLongBodies(t *testing.T) {
 
 // A long answer that got no room is no fault of the registry.
 func TestNoRoom(t *testing.T) {
-	w, c := mapped(t, Config{Timeout: 200 * time.Millisecond})
+	t.Parallel()
+	w, c := mapped(t, Config{Timeout: 2 * time.Second}) // the answer's beginning comes within it
 	w.open()
 	w.serve("/v2/app/manifests/long", 200, "Content-Type: "+manifestType+"\n\n"+imageJSON+strings.Repeat(" ", smallBody))
 	if err := c.room.Acquire(t.Context(), roomBytes); err != nil {
@@ -93,7 +95,7 @@ func TestNoRoom(t *testing.T) {
 // roomy waits until all room is free, which is so a moment after an answer.
 func (c *Client) roomy(t *testing.T) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	if err := c.room.Acquire(ctx, roomBytes); err != nil {
 		t.Fatalf("the room is not given back: %v", err)
@@ -234,6 +236,33 @@ func TestManyMembers(t *testing.T) {
 	text := many(20_000)
 	if n := testing.AllocsPerRun(1, func() { _, _ = members(text) }); n > 10*maxMembers {
 		t.Errorf("%v allocations", n)
+	}
+}
+
+// The buffer for a body of unknown length serves the next one, however short
+// the body was.
+func TestSpareAfterShortBody(t *testing.T) {
+	c := New(Config{})
+	t.Cleanup(c.Close)
+	text := strings.Repeat("x", smallBody+2)
+	read := func() {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		resp := &http.Response{StatusCode: 200, ContentLength: -1, Body: io.NopCloser(strings.NewReader(text))}
+		got, err := (&trip{client: c, large: true}).read(ctx, resp)
+		if err != nil || string(got) != text {
+			t.Fatalf("%d bytes, error %v", len(got), err)
+		}
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	const times = 20
+	for range times {
+		read()
+	}
+	runtime.ReadMemStats(&after)
+	if n := (after.TotalAlloc - before.TotalAlloc) / times; n > 1<<20 {
+		t.Errorf("%d bytes were allocated for each body of %d", n, len(text))
 	}
 }
 

@@ -121,7 +121,7 @@ func New(c Config) *Client {
 		room:       semaphore.NewWeighted(roomBytes),
 	}
 	if c.Google {
-		client.google = new(google)
+		client.google = newGoogle()
 	}
 	for name, base := range c.Mirrors {
 		client.mirrors[name] = &registry{

@@ -3,12 +3,13 @@ package upstream
 import (
 	"context"
 	"net/http"
-	"sync"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	ggcr "github.com/google/go-containerregistry/pkg/v1/google"
 	"golang.org/x/oauth2"
+
+	"github.com/tlogistry/tlogistry/internal/flight"
 )
 
 // googleSuffix ends the name of every host of Artifact Registry. What is still
@@ -26,15 +27,29 @@ const googleTimeout = 10 * time.Second
 // go-containerregistry's own keychain it never runs gcloud. A key file can name
 // a program as well; x/oauth2 runs none unless the operator sets
 // GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES.
+//
+// None of this heeds a context, so who wants credentials at the same time shares
+// one call, and gives up when its own context ends.
 type google struct {
-	mu    sync.Mutex
-	found authn.Authenticator // nil until found
+	calls *flight.Group[*authn.AuthConfig]
+	found authn.Authenticator // nil until found; for the one call under way
 }
 
-// Authorization returns a user and an access token as the password.
+func newGoogle() *google {
+	return &google{calls: flight.NewGroup[*authn.AuthConfig](googleTimeout)}
+}
+
+// AuthorizationContext returns a user and an access token as the password.
+func (g *google) AuthorizationContext(ctx context.Context) (*authn.AuthConfig, error) {
+	return g.calls.Do(ctx, "", func(context.Context) (*authn.AuthConfig, error) { return g.authorization() })
+}
+
+// Authorization makes a google an [authn.Authenticator].
 func (g *google) Authorization() (*authn.AuthConfig, error) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
+	return g.AuthorizationContext(context.Background())
+}
+
+func (g *google) authorization() (*authn.AuthConfig, error) {
 	if g.found == nil {
 		// What is found keeps the context for as long as it lives, so it is
 		// not a request's. Its client is for files; the metadata server's

@@ -9,8 +9,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // metadataServer stands in for Google's metadata server, and returns how often
@@ -124,5 +126,51 @@ func TestGoogleThatGivesNone(t *testing.T) {
 	}
 	if n := given.Load(); n != 1 {
 		t.Errorf("%d tokens of Google's, want one for both", n)
+	}
+}
+
+// A metadata server that does not answer holds no pull for longer than a pull
+// may take, and no call for a token: however many there are, they share one
+// request to it, which ends by itself.
+func TestGoogleThatIsSilent(t *testing.T) {
+	for _, scheme := range []string{"Bearer", "Basic"} {
+		t.Run(scheme, func(t *testing.T) {
+			hosts, c := newInternet(t, Config{Google: true, Timeout: 100 * time.Millisecond}, "us-docker.pkg.dev")
+			hosts["us-docker.pkg.dev"].challenge(scheme + ` realm="https://us-docker.pkg.dev/token",service="srv"`)
+			asked, silent := make(chan struct{}, 100), make(chan struct{})
+			server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+				asked <- struct{}{}
+				<-silent
+			}))
+			t.Cleanup(server.Close)
+			end := sync.OnceFunc(func() { close(silent) })
+			t.Cleanup(end)
+			t.Setenv("GCE_METADATA_HOST", strings.TrimPrefix(server.URL, "http://"))
+			t.Setenv("GOOGLE_APPLICATION_CREDENTIALS", "")
+			t.Setenv("HOME", t.TempDir())
+			late := time.AfterFunc(4*time.Second, end) // the metadata client tries again after five, for a minute
+			errs := make(chan error)
+			const pulls = 4
+			for i := range pulls {
+				r := request(t, fmt.Sprintf("/v2/us-docker.pkg.dev/p/app%d/manifests/v1", i))
+				go func() {
+					_, err := c.Manifest(t.Context(), r)
+					errs <- err
+				}()
+			}
+			for range pulls {
+				var e *Error
+				if err := <-errs; !errors.As(err, &e) || e.Status != 504 {
+					t.Errorf("error is %v, want one with status 504", err)
+				}
+			}
+			c.Close()
+			if !late.Stop() {
+				t.Error("calls went on for as long as the metadata server was silent")
+			}
+			if n := len(asked); n != 1 {
+				t.Errorf("the metadata server was asked %d times at once, want 1", n)
+			}
+		})
 	}
 }

@@ -45,7 +45,7 @@ func (c *Client) authorize(ctx context.Context, to *registry, repo string) (stri
 		return c.bearer(ctx, to, repo, ch)
 	case "basic":
 		if !to.anonymous() {
-			a, err := c.login(to)
+			a, err := c.login(ctx, to)
 			if err != nil {
 				return "", err
 			}
@@ -59,8 +59,11 @@ func (c *Client) authorize(ctx context.Context, to *registry, repo string) (stri
 }
 
 // login returns what a registry may be told.
-func (c *Client) login(to *registry) (*authn.AuthConfig, error) {
-	a, err := to.auth.Authorization()
+func (c *Client) login(ctx context.Context, to *registry) (*authn.AuthConfig, error) {
+	a, err := authn.Authorization(ctx, to.auth)
+	if err != nil && ctx.Err() != nil {
+		return nil, c.unreachable(ctx, to, to.base, err)
+	}
 	if err != nil { // Google's, the only ones that are asked for
 		return nil, &Error{
 			Status:  http.StatusServiceUnavailable,
@@ -159,7 +162,7 @@ func (c *Client) exchange(ctx context.Context, to *registry, repo string, ch *tr
 			return token{}, contradiction(to, err)
 		}
 	}
-	a, err := c.login(to)
+	a, err := c.login(ctx, to)
 	if err != nil {
 		return token{}, err
 	}

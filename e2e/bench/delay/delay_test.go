@@ -63,10 +63,16 @@ func dial(t *testing.T, p *Proxy) net.Conn {
 // connection once more.
 func TestRoundTrip(t *testing.T) {
 	const roundTrip = 40 * time.Millisecond
-	c := dial(t, through(t, echo(t), roundTrip))
+	p := through(t, echo(t), roundTrip)
+	began := time.Now() // the proxy may have the connection before Dial returns
+	c := dial(t, p)
 	shortest := time.Hour
-	for i := range 10 {
+	// A busy machine makes round trips longer, but not each of them for ever.
+	for i := 0; i < 10 || shortest > 2*roundTrip && time.Since(began) < 30*time.Second; i++ {
 		start := time.Now()
+		if i == 0 {
+			start = began
+		}
 		if _, err := c.Write([]byte("x")); err != nil {
 			t.Fatal(err)
 		}
@@ -82,15 +88,15 @@ func TestRoundTrip(t *testing.T) {
 		}
 		shortest = min(shortest, took)
 	}
-	if shortest > 2*roundTrip { // a busy machine may make some of them longer
-		t.Errorf("the shortest of ten round trips took %v, want %v", shortest, roundTrip)
+	if shortest > 2*roundTrip {
+		t.Errorf("the shortest of all round trips took %v, want %v", shortest, roundTrip)
 	}
 }
 
 // What is carried arrives whole and in order, and much of it is under way at
 // the same time.
 func TestCarry(t *testing.T) {
-	const roundTrip = 40 * time.Millisecond
+	const roundTrip = 400 * time.Millisecond
 	sent := make([]byte, 8<<20)
 	rand.Read(sent)
 	c := dial(t, through(t, echo(t), roundTrip))
@@ -103,8 +109,8 @@ func TestCarry(t *testing.T) {
 	if err != nil || !bytes.Equal(got, sent) {
 		t.Fatalf("got %d bytes, %v, want the %d that were sent", len(got), err, len(sent))
 	}
-	// One chunk a round trip would take ten seconds.
-	if took := time.Since(start); took > 2*time.Second {
+	// A chunk or two a round trip would take 25 seconds and more.
+	if took := time.Since(start); took > 10*time.Second {
 		t.Errorf("%d bytes took %v", len(sent), took)
 	}
 }
@@ -120,6 +126,7 @@ func TestClose(t *testing.T) {
 		p.mu.Lock()
 		sides = len(p.conns)
 		p.mu.Unlock()
+		time.Sleep(time.Millisecond)
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- p.Close() }()
@@ -128,19 +135,15 @@ func TestClose(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(30 * time.Second):
 		t.Fatal("Close does not return while a byte is under way for an hour")
 	}
 }
 
 // Where the target does not answer, the client's connection ends.
 func TestNoTarget(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	l.Close()
-	c := dial(t, through(t, l.Addr().String(), time.Millisecond))
+	const nobody = "127.0.0.1:1" // a port that no other test's server can get
+	c := dial(t, through(t, nobody, time.Millisecond))
 	if b, err := io.ReadAll(c); err == nil && len(b) > 0 {
 		t.Errorf("got %q", b)
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -57,7 +58,7 @@ func Start(dir string, env []string, argv ...string) (*Process, error) {
 // again at once: the answer must come as soon as there can be one.
 func (p *Process) Ready(ctx context.Context, addr string, ask func() error) (time.Duration, error) {
 	for {
-		conn, err := net.Dial("tcp", addr)
+		conn, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
 		if err == nil {
 			conn.Close()
 			err = ask()
@@ -195,11 +196,16 @@ func (p *Process) Descriptors() (int, error) {
 
 func proc(pid int, file string) string { return filepath.Join("/proc", strconv.Itoa(pid), file) }
 
-// FreeAddress returns an address of loopback at which nothing listens.
+// FreeAddress returns an address of loopback at which nothing listens. Its port
+// is below those that systems give to whoever asks for any: nobody else gets it
+// before the program listens there.
 func FreeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
+	const first, ports, tries = 10_000, 20_000, 100
+	for range tries {
+		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(first+rand.IntN(ports))))
+		if err == nil {
+			return l.Addr().String(), l.Close()
+		}
 	}
-	return l.Addr().String(), l.Close()
+	return "", fmt.Errorf("none of %d ports of loopback is free", tries)
 }

@@ -52,7 +52,7 @@ func start(t *testing.T, addr string) *Process {
 
 func ready(t *testing.T, p *Process, addr string, ask func() error) (time.Duration, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	return p.Ready(ctx, addr, ask)
 }
@@ -96,6 +96,15 @@ func TestNotReady(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
+	go func() { // so that connections can be made however long the child takes
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			c.Close()
+		}
+	}()
 	p := start(t, l.Addr().String())
 	_, err = ready(t, p, l.Addr().String(), func() error { return errors.New("not yet") })
 	if err == nil || !strings.Contains(err.Error(), "ended: exit status 3") || !strings.Contains(err.Error(), "address already in use") {
