@@ -154,3 +154,25 @@ func asPairs(values map[string]cty.Value) string {
 	}
 	return strings.Join(pairs, ",")
 }
+
+// Each command in the documentation that deploys from the source builds with the
+// variables that Cloud Build does.
+func TestBuildVariablesDocumented(t *testing.T) {
+	script, err := os.ReadFile("cloudbuild.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	variables := regexp.MustCompile(`--set-build-env-vars \S+`)
+	want := variables.FindString(string(script))
+	for _, path := range []string{"README.md", "docs/operations.md"} {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		deploys := len(regexp.MustCompile(`gcloud run deploy \S+ --source|gcloud functions deploy \S+`).FindAll(b, -1))
+		have := variables.FindAllString(string(b), -1)
+		if deploys == 0 || len(have) != deploys || slices.ContainsFunc(have, func(v string) bool { return v != want }) {
+			t.Errorf("%s deploys %d times with %q, want each with %s", path, deploys, have, want)
+		}
+	}
+}
