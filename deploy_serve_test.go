@@ -223,7 +223,7 @@ func TestUploadServes(t *testing.T) {
 
 // checkSize fails where the linker may not drop the methods that nobody calls:
 // when a template calls methods, or reflection finds them by a computed name.
-// Then the executable is a quarter larger, and a third more of it is resident.
+// Then the executable is a third larger, and more of it is resident.
 func checkSize(t *testing.T, executable string) {
 	t.Helper()
 	info, err := os.Stat(executable)

@@ -1,12 +1,10 @@
 package rekorlog
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -14,7 +12,6 @@ import (
 	"time"
 
 	"github.com/sigstore/rekor/pkg/generated/models"
-	"github.com/sigstore/sigstore-go/pkg/root"
 )
 
 // TestConflictsAreBounded: entries that the log names instead of making them are
@@ -37,13 +34,7 @@ func TestConflictsAreBounded(t *testing.T) {
 		w.WriteHeader(http.StatusNotFound)
 	}))
 	defer server.Close()
-	u, err := url.Parse(server.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	log := New(Config{URL: u, Timeout: time.Minute, Signer: somebody{}, Issuer: "https://issuer.example",
-		Trust: newTrust(trustAge, func(context.Context) (root.TrustedMaterial, error) { return new(root.TrustedRoot), nil })})
-	defer log.Close()
+	log := distrusting(t, server.URL)
 	var callers sync.WaitGroup
 	for range writes {
 		callers.Go(func() {

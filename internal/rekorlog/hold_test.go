@@ -6,14 +6,11 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"github.com/sigstore/sigstore-go/pkg/root"
 
 	"github.com/tlogistry/tlogistry/internal/record"
 )
@@ -29,13 +26,7 @@ func TestResolveIsBounded(t *testing.T) {
 		w.WriteHeader(http.StatusNotFound)
 	}))
 	defer server.Close()
-	u, err := url.Parse(server.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	log := New(Config{URL: u, Timeout: time.Minute, Signer: somebody{}, Issuer: "https://issuer.example",
-		Trust: newTrust(trustAge, func(context.Context) (root.TrustedMaterial, error) { return new(root.TrustedRoot), nil })})
-	defer log.Close()
+	log := distrusting(t, server.URL)
 	var callers sync.WaitGroup
 	for i := range 5 * gathering {
 		s := sighting(i)

@@ -23,12 +23,24 @@ import (
 // identitiesOf opens a log of somebody's that also trusts these.
 func identitiesOf(t *testing.T, address string, trusted ...record.Identity) *Log {
 	t.Helper()
+	return opened(t, address, func(context.Context) (root.TrustedMaterial, error) {
+		return nil, errors.New("no trust is needed")
+	}, trusted...)
+}
+
+// distrusting opens a log of somebody's whose trusted root trusts nobody.
+func distrusting(t *testing.T, address string) *Log {
+	t.Helper()
+	return opened(t, address, func(context.Context) (root.TrustedMaterial, error) { return new(root.TrustedRoot), nil })
+}
+
+func opened(t *testing.T, address string, load func(context.Context) (root.TrustedMaterial, error), trusted ...record.Identity) *Log {
+	t.Helper()
 	u, err := url.Parse(address)
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := New(Config{URL: u, Timeout: time.Minute, Signer: somebody{}, Issuer: "https://issuer.example", Trusted: trusted,
-		Trust: newTrust(trustAge, func(context.Context) (root.TrustedMaterial, error) { return nil, errors.New("no trust is needed") })})
+	l := New(Config{URL: u, Timeout: time.Minute, Signer: somebody{}, Issuer: "https://issuer.example", Trusted: trusted, Trust: newTrust(trustAge, load)})
 	t.Cleanup(l.Close)
 	return l
 }

@@ -29,7 +29,8 @@ const googleTimeout = 10 * time.Second
 // GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES.
 //
 // None of this heeds a context, so who wants credentials at the same time shares
-// one call, and gives up when its own context ends.
+// one call, and gives up when its own context ends. The call ends by itself, as
+// each of its requests does within googleTimeout; nobody waits for it.
 type google struct {
 	calls *flight.Group[*authn.AuthConfig]
 	found authn.Authenticator // nil until found; for the one call under way
